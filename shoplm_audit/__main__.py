@@ -1,0 +1,5 @@
+"""`python -m shoplm_audit` is the command `shoplm-audit`."""
+
+from shoplm_audit.cli import main
+
+main()

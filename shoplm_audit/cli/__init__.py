@@ -1,0 +1,71 @@
+"""The command line: each verb parses, calls one public function, prints.
+
+shoplm-audit run faithfulness privacy --model checkpoints/reviews
+"""
+
+from __future__ import annotations
+
+import os
+import sys
+from typing import Annotated
+
+import typer
+
+from shoplm_audit.cli import auditing, inspecting, making
+from shoplm_audit.errors import AuditError, Unsupported
+
+__all__ = ["app", "main"]
+
+app = typer.Typer(
+    name="shoplm-audit",
+    no_args_is_help=True,
+    add_completion=False,
+    rich_markup_mode=None,
+    pretty_exceptions_enable=False,
+    help="""Evaluate and audit the language models of online shops, in English and Chinese: is the model good, true,
+    fair, detectable, private?
+
+    Start with `shoplm-audit run --model demo`, then `shoplm-audit run --model YOUR_MODEL_FOLDER`.
+
+    Exit codes: 0 every gate in scope passed; 1 a gate failed; 2 usage, configuration or input error; 3 no gate failed
+    but one is undecided or was not tested; 4 the machine failed; 130 interrupted. What was done is kept.""",
+)
+
+app.command("run")(auditing.run)
+app.command("plan")(auditing.plan)
+app.command("compare")(auditing.compare)
+app.command("report")(auditing.report)
+app.command("train")(making.train)
+app.command("generate")(making.generate)
+app.command("suites")(inspecting.suites)
+app.command("doctor")(inspecting.doctor)
+data = typer.Typer(no_args_is_help=True, help="Look at data files before they are used.", rich_markup_mode=None)
+data.command("check")(inspecting.check)
+app.add_typer(data, name="data")
+
+
+@app.callback(invoke_without_command=True)
+def _version(version: Annotated[bool, typer.Option("--version", help="Print the version.")] = False) -> None:
+    if version:
+        from importlib.metadata import version as installed
+
+        typer.echo(f"shoplm-audit {installed('shoplm-audit')}")
+        raise typer.Exit
+
+
+def main() -> None:
+    """Runs the command; what a user can put right is one line and a code, anything else keeps its traceback."""
+    # Nothing is fetched unless a hub name was given; libraries are kept from saying hello.
+    os.environ.setdefault("HF_HUB_DISABLE_TELEMETRY", "1")
+    os.environ.setdefault("TOKENIZERS_PARALLELISM", "false")
+    try:
+        app()
+    except AuditError as fault:
+        typer.echo(f"error: {fault}", err=True)
+        sys.exit(fault.exit_code)
+    except Unsupported as fault:
+        typer.echo(f"error: this model cannot do that: {fault}", err=True)
+        sys.exit(2)
+    except KeyboardInterrupt:
+        typer.echo("\ninterrupted: what was answered is kept; run the same command to go on.", err=True)
+        sys.exit(130)

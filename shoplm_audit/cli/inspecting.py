@@ -1,0 +1,63 @@
+"""The verbs that look: suites, data check, doctor."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from shoplm_audit.errors import ConfigError
+
+
+def suites() -> None:
+    """List the suites: the question of each, its probes, its gates."""
+    from shoplm_audit.suites import load_suite, suite_names
+
+    for name in suite_names():
+        suite = load_suite(name)
+        typer.echo(f"{suite.name}: {suite.question}")
+        typer.echo(f"  probes: {', '.join(probe.name for probe in suite.probes)}")
+        for gate in suite.gates:
+            limits = [f">= {gate.at_least:g}"] if gate.at_least > float("-inf") else []
+            limits += [f"<= {gate.at_most:g}"] if gate.at_most < float("inf") else []
+            typer.echo(f"  gate {suite.name}.{gate.id} {' and '.join(limits) or 'the claimed epsilon is not refuted'}")
+
+
+def check(
+    file: Annotated[Path, typer.Argument(help="JSONL, CSV, TSV or Parquet.")],
+    kind: Annotated[
+        str | None,
+        typer.Option("--kind", help="products, reviews, dialogues, interactions or texts; guessed if not given."),
+    ] = None,
+    mapping: Annotated[
+        list[str] | None, typer.Option("--map", help="FIELD=COLUMN where the file calls a field otherwise.")
+    ] = None,
+) -> None:
+    """Check a data file: its layout, columns, languages, and every bad row by line. Exit 2 if a row is bad."""
+    from shoplm_audit.data.readers import check_file, guess_kind
+
+    pairs = dict(item.split("=", 1) for item in mapping or [] if "=" in item)
+    if len(pairs) < len(mapping or []):
+        raise ConfigError(f"--map {mapping}: it has to be FIELD=COLUMN.")
+    found = check_file(kind or guess_kind(file), file, pairs)
+    typer.echo(f"{found.name}: {found.rows} good rows of kind {found.kind}, {found.bad} bad; layout: {found.layout}")
+    typer.echo("columns: " + ", ".join(f"{field} from {column}" for field, column in found.columns.items()))
+    if found.unused:
+        typer.echo(f"not used: {', '.join(found.unused)}")
+    typer.echo("languages: " + ", ".join(f"{name} {count}" for name, count in found.languages.items()))
+    for message in found.messages:
+        typer.echo(f"bad: {message}", err=True)
+    raise typer.Exit(2 if found.bad else 0)
+
+
+def doctor(
+    model: Annotated[
+        str | None, typer.Option("--model", help="Also load this model and time it.", metavar="SPEC")
+    ] = None,
+) -> None:
+    """Tell what this machine can do: versions, devices, memory, what is missing, how fast a model is."""
+    from shoplm_audit.doctor import examine
+
+    for line in examine(model):
+        typer.echo(line)

@@ -1,0 +1,131 @@
+"""`audit.toml`: what to audit, with which prompts and under which limits. An unknown key is an error.
+
+    model  = "checkpoints/reviews-dp"
+    suites = ["faithfulness", "privacy"]
+    [gates]
+    "faithfulness.rate_contradicted" = { at_most = 0.03 }
+"""
+
+from __future__ import annotations
+
+import math
+import tomllib
+from collections.abc import Mapping
+from pathlib import Path
+
+from pydantic import BaseModel, ConfigDict, Field, ValidationError
+
+from shoplm_audit.errors import ConfigError
+from shoplm_audit.types import Gate, Suite
+
+__all__ = ["Config", "Limit", "gates_of", "read_config", "scoped_out"]
+
+
+class Limit(BaseModel):
+    """The limits of a gate, as a policy sets them."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+    at_least: float | None = None
+    at_most: float | None = None
+
+
+class Config(BaseModel):
+    """The keys of `audit.toml`; what the command line says wins."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True, populate_by_name=True)
+    model: str | None = None
+    suites: list[str] = []
+    system: str = ""
+    prompts: dict[str, Path] = {}
+    gates: dict[str, Limit] = {}
+    scope: dict[str, str] = {}
+    data: dict[str, Path] = {}
+    roles: dict[str, str] = Field(default={}, alias="with")
+    seed: int | None = None
+    limit: int | None = Field(default=None, ge=1)
+    confidence: float = Field(default=0.95, gt=0.5, lt=1)
+
+
+def read_config(path: Path) -> Config:
+    """Reads and checks a file; relative paths in it are meant from its folder. All faults are told at once.
+
+    Raises:
+        ConfigError: the file is missing, no TOML, or has an unknown key or a value that does not fit.
+    """
+    try:
+        raw = tomllib.loads(path.read_text(encoding="utf-8"))
+        config = Config.model_validate(raw)
+    except OSError as fault:
+        raise ConfigError(f"{path}: cannot be read ({fault.strerror}).") from fault
+    except (UnicodeDecodeError, tomllib.TOMLDecodeError) as fault:
+        raise ConfigError(f"{path}: not TOML: {fault}.") from fault
+    except ValidationError as fault:
+        known = ", ".join(sorted((field.alias or name) for name, field in Config.model_fields.items()))
+        lines = [f'{".".join(map(str, e["loc"]))}: {_plainly(e["type"], e["msg"])}' for e in fault.errors()]
+        raise ConfigError(f"{path}: {'; '.join(lines)}. Keys: {known}.") from fault
+    here = path.parent
+    return config.model_copy(
+        update={
+            "prompts": {key: here / file for key, file in config.prompts.items()},
+            "data": {key: here / file for key, file in config.data.items()},
+        }
+    )
+
+
+def _plainly(kind: str, message: str) -> str:
+    return "unknown key" if kind == "extra_forbidden" else message
+
+
+def gates_of(suite: Suite, limits: Mapping[str, Limit]) -> list[Gate]:
+    """The suite's gates under the policy's limits; a limit on another metric or slice of it adds a gate.
+
+    Raises:
+        ConfigError: a limit names a metric that the suite does not have, or leaves no limit.
+    """
+    gates = {gate.id: gate for gate in suite.gates}
+    metrics = sorted({metric.name for probe in suite.probes for metric in probe.metrics})
+    for key, limit in limits.items():
+        name, _, rest = key.partition(".")
+        if name != suite.name:
+            continue
+        metric, _, inside = rest.partition("[")
+        if metric not in metrics:
+            raise ConfigError(f'gates: no metric "{rest}" in suite "{name}". It has: {", ".join(metrics)}.')
+        parts = [part.partition("=") for part in inside.rstrip("]").split(",") if part]
+        fresh = Gate(metric, at_most=math.inf, at_least=-1e308, slice={k.strip(): v.strip() for k, _, v in parts})
+        gate = gates.get(fresh.id, fresh).limited(limit.at_least, limit.at_most)
+        gates[gate.id] = gate
+    return list(gates.values())
+
+
+def scoped_out(scope: Mapping[str, str], suite: str, probe: str, gate: str) -> str | None:
+    """Why a gate is out of scope, if the policy says so of its suite, its probe or itself."""
+    return next((scope[key] for key in (suite, f"{suite}.{probe}", f"{suite}.{gate}") if key in scope), None)
+
+
+def check_names(config: Config, suites: list[Suite]) -> None:
+    """Every gate and every line of scope names something that is audited.
+
+    Raises:
+        ConfigError: one that does not, with what there is.
+    """
+    names = [suite.name for suite in suites]
+    for key in config.gates:
+        if key.partition(".")[0] not in names:
+            raise ConfigError(f'gates: "{key}" names no suite of this audit ({", ".join(names)}).')
+    for suite in suites:
+        gates_of(suite, config.gates)
+    known = {
+        key
+        for suite in suites
+        for key in (
+            suite.name,
+            *(f"{suite.name}.{probe.name}" for probe in suite.probes),
+            *(f"{suite.name}.{gate.id}" for gate in gates_of(suite, config.gates)),
+        )
+    }
+    for key, reason in config.scope.items():
+        if key not in known:
+            raise ConfigError(f'scope: "{key}" is no suite, probe or gate of this audit. There are: {", ".join(sorted(known))}.')
+        if not reason.strip():
+            raise ConfigError(f'scope: "{key}" needs a reason; the report prints it.')

@@ -1,0 +1,143 @@
+r"""The public texts of ShopWorld for training: each task's prompt, as the audit asks it, followed by its answer.
+
+    next(public_texts(world, ["sentiment"])).text
+    -> "Is this review positive or negative?\nReview: It looks cheap. ...\nSentiment: negative"
+
+The functions that build a prompt's variables serve a user's own records as well.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+from shoplm_audit.data.phrases import SENTIMENTS
+from shoplm_audit.data.records import Dialogue, Product, Review, Text
+from shoplm_audit.errors import ConfigError
+from shoplm_audit.prompts import TASKS, Prompts, joined
+
+if TYPE_CHECKING:
+    from shoplm_audit.data.shopworld import World
+
+__all__ = [
+    "Exchange",
+    "description_variables",
+    "exchanges",
+    "public_texts",
+    "recommendation_variables",
+    "reply_variables",
+    "review_variables",
+    "sentiment_variables",
+]
+
+
+@dataclass(frozen=True, slots=True)
+class Exchange:
+    """What a task's prompt is made of and what answers it; `user` is whose it is, where it is anybody's."""
+
+    id: str
+    task: str
+    language: str
+    variables: Mapping[str, Any]
+    answer: str
+    user: str = ""
+
+
+def description_variables(product: Product) -> dict[str, Any]:
+    """The variables of the description prompt."""
+    return {"title": product.title, "category": product.category, "attributes": product.attributes}
+
+
+def review_variables(product: Product, rating: float) -> dict[str, Any]:
+    """The variables of the review prompt; `rating` counts stars."""
+    return {"title": product.title, "category": product.category, "stars": f"{rating:g}"}
+
+
+def sentiment_variables(review: Review) -> dict[str, Any]:
+    """The variables of the sentiment prompt."""
+    return {"text": review.text}
+
+
+def reply_variables(dialogue: Dialogue, customer: str = "") -> dict[str, Any]:
+    """The variables of the reply prompt; `customer` puts another name in the place of the dialogue's own."""
+    name = customer or dialogue.facts.get("customer", "")
+    return {"customer": name, "question": next(turn.text for turn in dialogue.turns if turn.role == "user")}
+
+
+def recommendation_variables(customer: str, history: Sequence[Product]) -> dict[str, Any]:
+    """The variables of the recommendation prompt; the history is in order of time."""
+    return {"customer": customer, "history": [product.title for product in history]}
+
+
+def exchanges(world: World, tasks: Sequence[str] = TASKS) -> Iterator[Exchange]:
+    """The public part of a world task by task, in the order of the records.
+
+    Sentiment leaves out reviews of three stars; a recommendation's answer is the last purchase.
+
+    Raises:
+        ConfigError: no such task.
+    """
+    makers: Mapping[str, Callable[[World], Iterator[Exchange]]] = {
+        "description": _descriptions,
+        "recommendation": _recommendations,
+        "reply": _replies,
+        "review": _reviews,
+        "sentiment": _sentiments,
+    }
+    for task in tasks:
+        if task not in makers:
+            raise ConfigError(f'there is no task "{task}". Tasks: {", ".join(sorted(makers))}.')
+    for task in tasks:
+        yield from makers[task](world)
+
+
+def public_texts(world: World, tasks: Sequence[str] = TASKS, prompts: Prompts | None = None) -> Iterator[Text]:
+    """The public training texts: prompt and answer as one text, labelled with the task.
+
+    Raises:
+        ConfigError: no such task, or a template that asks for a variable its task does not have.
+    """
+    prompts = prompts or Prompts()
+    for exchange in exchanges(world, tasks):
+        prompt = prompts.render(exchange.task, exchange.language, exchange.variables).flat
+        text = joined(prompt, exchange.answer, exchange.language)
+        yield Text(exchange.id, text, exchange.task, exchange.language, exchange.user)
+
+
+def _descriptions(world: World) -> Iterator[Exchange]:
+    for product in world.products:
+        variables = description_variables(product)
+        yield Exchange(f"description/{product.id}", "description", product.language, variables, product.description)
+
+
+def _reviews(world: World) -> Iterator[Exchange]:
+    products = {product.id: product for product in world.products}
+    for review in world.reviews:
+        variables = review_variables(products[review.product], review.rating)
+        yield Exchange(f"review/{review.id}", "review", review.language, variables, review.text, review.user)
+
+
+def _sentiments(world: World) -> Iterator[Exchange]:
+    for review in world.reviews:
+        if review.label:
+            answer, variables = SENTIMENTS[review.language][review.label], sentiment_variables(review)
+            yield Exchange(f"sentiment/{review.id}", "sentiment", review.language, variables, answer, review.user)
+
+
+def _replies(world: World) -> Iterator[Exchange]:
+    for dialogue in world.dialogues:
+        variables, answer = reply_variables(dialogue), dialogue.turns[-1].text
+        yield Exchange(f"reply/{dialogue.id}", "reply", dialogue.language, variables, answer)
+
+
+def _recommendations(world: World) -> Iterator[Exchange]:
+    products, users = {p.id: p for p in world.products}, {u.id: u for u in world.users}
+    histories: dict[str, list[Product]] = {}
+    for interaction in world.interactions:
+        histories.setdefault(interaction.user, []).append(products[interaction.product])
+    for number, (user, bought) in enumerate(histories.items()):
+        variables = recommendation_variables(users[user].name, bought[:-1])
+        yield Exchange(
+            f"recommendation/{number:05d}", "recommendation", users[user].language, variables, bought[-1].title, user
+        )

@@ -1,0 +1,92 @@
+"""The records of a shop, typed: what readers return, what ShopWorld invents, what cases are made of.
+
+Product("p00017", "Alder kettle", "kettles", {"brand": "Norvik", "colour": "navy", "weight": "1.2 kg"}, language="en")
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+
+from shoplm_audit.types import Turn
+
+__all__ = ["Customer", "Dialogue", "Interaction", "Product", "Record", "Review", "Text"]
+
+
+@dataclass(frozen=True, slots=True)
+class Product:
+    """A product; `attributes` are name and value as the shop shows them ("weight": "1.2 kg")."""
+
+    id: str
+    title: str
+    category: str
+    attributes: Mapping[str, str]
+    description: str = ""
+    price: str = ""
+    language: str = "en"
+
+
+@dataclass(frozen=True, slots=True)
+class Review:
+    """A review of a product; `rating` counts stars from 1 to 5 (nan: none), `label` is "positive" or "negative" or ""."""
+
+    id: str
+    product: str
+    text: str
+    rating: float = float("nan")
+    user: str = ""
+    title: str = ""
+    time: str = ""
+    label: str = ""
+    language: str = "en"
+    category: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Dialogue:
+    """A talk with support. `facts` hold its exact truth where it is known (customer, group, order, refund share)."""
+
+    id: str
+    turns: tuple[Turn, ...]
+    product: str = ""
+    intent: str = ""
+    language: str = "en"
+    facts: Mapping[str, str] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, slots=True)
+class Interaction:
+    """A customer and a product that he bought, viewed or rated."""
+
+    user: str
+    product: str
+    time: str = ""
+    rating: float = float("nan")
+
+
+@dataclass(frozen=True, slots=True)
+class Text:
+    """A text with an optional label (moderation cases, plain corpora) and an optional user it belongs to."""
+
+    id: str
+    text: str
+    label: str = ""
+    language: str = "en"
+    user: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Customer:
+    """An invented customer of ShopWorld and the private records that the shop holds of them."""
+
+    id: str
+    name: str
+    group: str
+    address: str
+    phone: str
+    orders: tuple[str, ...]
+    records: tuple[str, ...]
+    language: str = "en"
+
+
+Record = Product | Review | Dialogue | Interaction | Text

@@ -1,0 +1,156 @@
+"""The files of a run: `result.json`, `evidence.sqlite` with every request, answer and score, `manifest.json`.
+
+    write_run(Path("runs/plain-3f2a"), audited, keeper.exchanges, {"suites": ["privacy"]})
+    load_run(Path("runs/plain-3f2a")).verdict
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import os
+import sqlite3
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict
+from pathlib import Path
+from typing import Any
+
+from pydantic import ValidationError
+
+from shoplm_audit.errors import DataError, MachineError
+from shoplm_audit.models.remembered import encode_scores
+from shoplm_audit.probes.driving import Exchange
+from shoplm_audit.results import AuditResult, Result
+from shoplm_audit.types import Case, Observation, Observations, Prompt, Score, TokenScores, Turn
+
+__all__ = ["check_writable", "load_run", "meta_of", "write_manifest", "write_run"]
+
+RESULT, EVIDENCE, MANIFEST = "result.json", "evidence.sqlite", "manifest.json"
+
+_SCHEMA = """
+CREATE TABLE meta (key TEXT PRIMARY KEY, value TEXT) WITHOUT ROWID;
+CREATE TABLE observations (
+  suite TEXT, probe TEXT, position INTEGER, "case" TEXT, status TEXT, note TEXT, facts TEXT, "values" TEXT,
+  PRIMARY KEY (suite, probe, position)) WITHOUT ROWID;
+CREATE TABLE exchanges (
+  suite TEXT, probe TEXT, "case" TEXT, number INTEGER, kind TEXT, request TEXT, answer TEXT,
+  PRIMARY KEY (suite, probe, "case", number)) WITHOUT ROWID;
+"""
+
+
+def check_writable(folder: Path) -> None:
+    """Makes the folder of a run and tries to write in it, before anything expensive starts.
+
+    Raises:
+        DataError: it cannot be made or written.
+    """
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        trial = folder / ".writable"
+        trial.write_bytes(b"")
+        trial.unlink()
+    except OSError as fault:
+        raise DataError(f"{folder}: cannot be written ({fault.strerror}). Name another folder with --out.") from fault
+
+
+def _json(data: Any) -> str:
+    return json.dumps(data, ensure_ascii=True, sort_keys=True, default=str)
+
+
+def write_run(
+    folder: Path,
+    audited: AuditResult,
+    exchanges: Mapping[tuple[str, str], Sequence[Exchange]],
+    meta: Mapping[str, Any],
+) -> None:
+    """Writes the result and the evidence it rests on; both are complete or not there at all.
+
+    Raises:
+        MachineError: the disk is full or the folder has gone.
+    """
+    fresh = folder / f"{EVIDENCE}.part"
+    try:
+        fresh.unlink(missing_ok=True)
+        os.close(os.open(fresh, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600))
+        connection = sqlite3.connect(fresh)
+        with connection:
+            connection.executescript(_SCHEMA)
+            connection.executemany("INSERT INTO meta VALUES (?, ?)", [(k, _json(v)) for k, v in meta.items()])
+            connection.executemany("INSERT INTO observations VALUES (?,?,?,?,?,?,?,?)", _observation_rows(audited))
+            connection.executemany("INSERT INTO exchanges VALUES (?,?,?,?,?,?,?)", _exchange_rows(exchanges))
+        connection.close()
+        fresh.replace(folder / EVIDENCE)
+        part = folder / f"{RESULT}.part"
+        part.write_text(audited.result.model_dump_json(indent=1) + "\n", encoding="utf-8")
+        part.replace(folder / RESULT)
+    except (OSError, sqlite3.Error) as fault:
+        raise MachineError(f"{folder}: the run cannot be written ({fault}). Free space, then run the same command.") from fault
+
+
+def _observation_rows(audited: AuditResult) -> list[tuple[Any, ...]]:
+    return [
+        (suite, probe, position, row.case.id, row.status, row.note, _json(asdict(row.case)), _json(dict(row.values)))
+        for (suite, probe), observations in audited.observations.items()
+        for position, row in enumerate(observations)
+    ]
+
+
+def _exchange_rows(exchanges: Mapping[tuple[str, str], Sequence[Exchange]]) -> list[tuple[Any, ...]]:
+    def plain(one: Exchange) -> tuple[str, str, str]:
+        request = asdict(one.request)
+        if isinstance(one.request, Score):
+            request["columns"] = one.request.columns.value
+        answer = encode_scores(one.answer) if isinstance(one.answer, TokenScores) else one.answer
+        return type(one.request).__name__.lower(), _json(request), _json(answer)
+
+    return [
+        (suite, probe, one.case, one.number, *plain(one)) for (suite, probe), rows in exchanges.items() for one in rows
+    ]
+
+
+def write_manifest(folder: Path) -> None:
+    """Writes `manifest.json`: the SHA-256 of every other file of the run."""
+    hashes = {
+        path.name: hashlib.sha256(path.read_bytes()).hexdigest()
+        for path in sorted(folder.iterdir())
+        if path.is_file() and path.name != MANIFEST and not path.name.startswith(".")
+    }
+    (folder / MANIFEST).write_text(json.dumps({"format": 1, "sha256": hashes}, indent=1) + "\n", encoding="utf-8")
+
+
+def load_run(folder: Path) -> AuditResult:
+    """A finished run from its files.
+
+    Raises:
+        DataError: no run, an unfinished one, or files that were changed into something else.
+    """
+    if not (folder / RESULT).is_file() or not (folder / EVIDENCE).is_file():
+        raise DataError(f"{folder}: no finished run (no {RESULT} and {EVIDENCE}). Name the folder that `run` printed.")
+    try:
+        result = Result.model_validate_json((folder / RESULT).read_text(encoding="utf-8"))
+        connection = sqlite3.connect(f"file:{folder / EVIDENCE}?mode=ro", uri=True)
+        rows = connection.execute(
+            'SELECT suite, probe, status, note, facts, "values" FROM observations ORDER BY suite, probe, position'
+        ).fetchall()
+        connection.close()
+    except (ValidationError, UnicodeDecodeError, sqlite3.Error) as fault:
+        raise DataError(f"{folder}: its files cannot be read as a run: {str(fault).splitlines()[0]}.") from fault
+    observations: dict[tuple[str, str], list[Observation]] = {}
+    for suite, probe, status, note, case, values in rows:
+        observations.setdefault((suite, probe), []).append(Observation(_case(case), json.loads(values), status, note))
+    return AuditResult(result, {key: Observations(tuple(found)) for key, found in observations.items()})
+
+
+def _case(text: str) -> Case:
+    data = json.loads(text)
+    prompt = data.pop("prompt")
+    words = prompt["text"] if isinstance(prompt["text"], str) else tuple(Turn(**turn) for turn in prompt["text"])
+    return Case(**data, prompt=Prompt(words, prompt["system"]))
+
+
+def meta_of(folder: Path) -> dict[str, Any]:
+    """What else the evidence says of its run (the suites' folders, the command)."""
+    connection = sqlite3.connect(f"file:{folder / EVIDENCE}?mode=ro", uri=True)
+    found = {key: json.loads(value) for key, value in connection.execute("SELECT key, value FROM meta")}
+    connection.close()
+    return found

@@ -1,0 +1,132 @@
+"""Metrics that reduce one column: rates, means, ratios of sums; the builders of most suites.
+
+    rate_of("contradicted", better="lower") -> Metric("rate_contradicted", ...)
+
+A case that errored or could not be parsed stays in: it counts as the worst value that is possible.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable
+
+import numpy as np
+
+from shoplm_audit import uncertainty
+from shoplm_audit.types import Better, Estimate, Floats, Metric, Observations
+
+__all__ = ["mean_of", "rate_of", "ratio_of", "sums_of"]
+
+Rows = Callable[[Observations], Floats]
+
+
+def sums_of(
+    name: str,
+    rows: Rows,
+    statistic: Callable[[Floats], Floats],
+    *,
+    better: Better,
+    signature: str = "",
+) -> Metric:
+    """A metric that is a function of sums over cases, with a cluster bootstrap.
+
+    Args:
+        name: of the metric.
+        rows: from observations to what is summed, (N, K); a nan makes the metric undefined.
+        statistic: from sums (B, K) to values (B,).
+        better: which way is better.
+        signature: what the number depends on.
+    """
+
+    def estimate(observations: Observations, confidence: float, rng: np.random.Generator) -> Estimate:
+        table = rows(observations)
+        if not len(observations) or np.isnan(table).any():
+            return Estimate(math.nan, math.nan, math.nan, len(observations), "undefined: a case has no value")
+        value = float(statistic(table.sum(axis=0, keepdims=True))[0])
+        found = uncertainty.bootstrap(table, observations.clusters, statistic, confidence, rng)
+        return Estimate(value, found.low, found.high, found.n, found.method)
+
+    def difference(
+        first: Observations, second: Observations, confidence: float, rng: np.random.Generator
+    ) -> Estimate:
+        old, new = rows(first), rows(second)
+        if not len(first) or np.isnan(old).any() or np.isnan(new).any():
+            return Estimate(math.nan, math.nan, math.nan, len(first), "undefined: a case has no value")
+        value = float((statistic(new.sum(axis=0, keepdims=True)) - statistic(old.sum(axis=0, keepdims=True)))[0])
+        found = uncertainty.paired_bootstrap(old, new, first.clusters, statistic, confidence, rng)
+        return Estimate(value, found.low, found.high, found.n, found.method)
+
+    return Metric(name, estimate, difference, better, signature)
+
+
+def _quotient(sums: Floats) -> Floats:
+    with np.errstate(divide="ignore", invalid="ignore"):
+        return np.where(sums[:, 1] > 0, sums[:, 0] / sums[:, 1], np.nan)
+
+
+def rate_of(column: str, *, better: Better) -> Metric:
+    """The share of cases in which a column is true, with an exact interval.
+
+    Args:
+        column: true or false per case.
+        better: "higher" counts a case without a value as false, "lower" as true: against the model either way.
+    """
+    missing = 0.0 if better == "higher" else 1.0
+
+    def rows(observations: Observations) -> Floats:
+        hits = observations.numbers(column, missing)
+        return np.column_stack([hits, np.ones(hits.size)])
+
+    def estimate(observations: Observations, confidence: float, rng: np.random.Generator) -> Estimate:
+        hits = observations.numbers(column, missing)
+        found = uncertainty.rate_interval(hits, observations.clusters, confidence)
+        value = float(hits.mean()) if hits.size else math.nan
+        return Estimate(value, found.low, found.high, found.n, found.method)
+
+    paired = sums_of(f"rate_{column}", rows, _quotient, better=better)
+
+    def difference(
+        first: Observations, second: Observations, confidence: float, rng: np.random.Generator
+    ) -> Estimate:
+        found = paired.difference(first, second, confidence, rng)
+        old, new = first.numbers(column, missing) > 0, second.numbers(column, missing) > 0
+        p = uncertainty.mcnemar_p(int((old & ~new).sum()), int((new & ~old).sum()))
+        if not (old ^ new).any():
+            # No case changed: the bootstrap is degenerate, but no more cases differ than the exact bound allows.
+            high = uncertainty.clopper_pearson(0, found.n, confidence)[1]
+            return Estimate(0.0, -high, high, found.n, "exact bound on the share of changed cases")
+        alone = len(np.unique(first.clusters)) == len(first)
+        return Estimate(
+            found.value, found.low, found.high, found.n, f"{found.method}; exact McNemar p = {p:.3g}" if alone else found.method
+        )
+
+    return Metric(f"rate_{column}", estimate, difference, better, f"rate|{column}|missing:{missing:g}")
+
+
+def mean_of(column: str, *, better: Better, worst: float | None = None, name: str = "") -> Metric:
+    """The mean of a column over rows, with a cluster bootstrap.
+
+    Args:
+        column: a number per case.
+        better: which way is better.
+        worst: what a case without a value counts as; None makes the metric undefined instead.
+        name: `mean_<column>` unless given.
+    """
+
+    def rows(observations: Observations) -> Floats:
+        values = observations.numbers(column, math.nan if worst is None else worst)
+        return np.column_stack([values, np.ones(values.size)])
+
+    return sums_of(name or f"mean_{column}", rows, _quotient, better=better, signature=f"mean|{column}|missing:{worst}")
+
+
+def ratio_of(name: str, numerator: str, denominator: str, *, better: Better) -> Metric:
+    """The sum of one column over the sum of another (contradicted claims over claims), with a cluster bootstrap.
+
+    A case without values makes it undefined: there is no worst value of a ratio.
+    """
+
+    def rows(observations: Observations) -> Floats:
+        return np.column_stack([observations.numbers(numerator), observations.numbers(denominator)])
+
+    return sums_of(name, rows, _quotient, better=better, signature=f"ratio|{numerator}/{denominator}")

@@ -1,0 +1,134 @@
+"""Texts to token ids: prompts with the model's chat template, and pairs with the places of the tokens to score.
+
+Encoder(tokenizer).scored([Pair("Colour: ", "navy")]) -> [Encoded(ids=(51, 380, 7, 912), scored=(3,))]
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+from shoplm_audit.errors import ModelError, Unsupported
+from shoplm_audit.types import Generate, Pair
+
+if TYPE_CHECKING:
+    from transformers import PreTrainedTokenizerFast
+
+__all__ = ["Encoded", "Encoder", "windows"]
+
+
+@dataclass(frozen=True, slots=True)
+class Encoded:
+    """Token ids, and the places among them that are scored."""
+
+    ids: tuple[int, ...]
+    scored: tuple[int, ...]
+
+
+class Encoder:
+    """A tokenizer with the two questions a model has for it.
+
+    A beginning-of-text token is put before a text where the tokenizer itself does so, and before a text whose first
+    token is to be scored, because nothing else would stand before it; the end-of-text token takes its place where a
+    tokenizer has no other.
+    """
+
+    def __init__(self, tokenizer: PreTrainedTokenizerFast) -> None:
+        if not tokenizer.is_fast:
+            raise ModelError("The tokenizer has no tokenizer.json. Save it with AutoTokenizer(...).save_pretrained.")
+        self.tokenizer = tokenizer
+        begin = tokenizer.bos_token_id
+        self._start = tokenizer.eos_token_id if begin is None else begin
+        self._prefix = [begin] if begin is not None and tokenizer("")["input_ids"][:1] == [begin] else []
+
+    def rendered(self, request: Generate) -> str:
+        """The text a model reads: the chat template's, or the prompt as it stands for `raw` and base models."""
+        if request.raw or not self.tokenizer.chat_template:
+            return request.prompt.flat
+        import jinja2
+
+        turns = [{"role": turn.role, "content": turn.text} for turn in request.prompt.turns]
+        system = request.prompt.system
+        try:
+            return self._chat([{"role": "system", "content": system}, *turns] if system else turns)
+        except jinja2.TemplateError as fault:
+            if not system:
+                raise ModelError(f"The chat template refuses the prompt ({fault}). Ask with raw=True.") from fault
+        # Some templates know no system role: the first turn then opens with it.
+        first = turns[0] | {"content": f"{system}\n\n{turns[0]['content']}"}
+        return self._chat([first, *turns[1:]])
+
+    def _chat(self, messages: list[dict[str, str]]) -> str:
+        return str(self.tokenizer.apply_chat_template(messages, tokenize=False, add_generation_prompt=True))
+
+    def prompts(self, requests: Sequence[Generate]) -> list[list[int]]:
+        """The ids of each prompt. A chat template writes its own beginning-of-text token, so none is added to it."""
+        encoded = self._encode([self.rendered(request) for request in requests])["input_ids"]
+        bare = [request.raw or not self.tokenizer.chat_template for request in requests]
+        return [
+            (self._prefix if plain else []) + ids or [self._begin()] for plain, ids in zip(bare, encoded, strict=True)
+        ]
+
+    def scored(self, pairs: Sequence[Pair]) -> list[Encoded]:
+        """The ids of context + continuation as one text, and the places of the tokens that begin in the continuation.
+
+        A token begins at its first character that is no white space. White space at the end of the context belongs
+        to the continuation. All tokens that share a character (bytes of a Chinese one) count. Tokens after the last
+        scored one are left out: no causal model reads them.
+        """
+        encoded = self._encode([pair.context + pair.continuation for pair in pairs], return_offsets_mapping=True)
+        rows = zip(pairs, encoded["input_ids"], encoded["offset_mapping"], strict=True)
+        return [self._places(pair, ids, offsets) for pair, ids, offsets in rows]
+
+    def _places(self, pair: Pair, ids: list[int], offsets: list[tuple[int, int]]) -> Encoded:
+        text = pair.context + pair.continuation
+        # The end lies beyond the text: some tokenizers give white space at the end an empty place behind it.
+        start, end = len(pair.context.rstrip()), len(text) + 1
+        if pair.span is not None:
+            start, end = (len(pair.context) + edge for edge in pair.span)
+        places = [
+            place for place, (begin, stop) in enumerate(offsets) if start <= _first_character(text, begin, stop) < end
+        ]
+        prefix = self._prefix or ([self._begin()] if places[:1] == [0] else [])
+        last = places[-1] + 1 if places else 0
+        return Encoded((*prefix, *ids[:last]), tuple(place + len(prefix) for place in places))
+
+    def decoded(self, ids: Sequence[int]) -> str:
+        """The text of new tokens, without special ones."""
+        return str(self.tokenizer.decode(ids, skip_special_tokens=True, clean_up_tokenization_spaces=False))
+
+    def _encode(self, texts: list[str], **options: bool) -> Any:
+        # verbose=False: a text longer than the context is windowed or cut here, and counted.
+        return self.tokenizer(texts, add_special_tokens=False, verbose=False, **options)
+
+    def _begin(self) -> int:
+        if self._start is None:
+            raise Unsupported("The tokenizer has neither a beginning- nor an end-of-text token to begin a text with.")
+        return int(self._start)
+
+
+def _first_character(text: str, begin: int, end: int) -> int:
+    # Tokenizers differ in whether the space before a word lies in its offsets; a token of white space alone stays put.
+    piece = text[begin:end]
+    return begin + (len(piece) - len(piece.lstrip()) if piece.strip() else 0)
+
+
+def windows(encoded: Encoded, context: int) -> Iterator[Encoded]:
+    """Cuts a text to a model's context so that every scored token is scored once.
+
+    A continuation that fits keeps the last tokens before it. One that does not is read in windows that overlap by
+    half, so each token still has at least half a context before it, where the text has that much.
+    """
+    size, done = len(encoded.ids), 0
+    if encoded.scored and size > context and size - encoded.scored[0] >= context:
+        half = max(1, context // 2)
+        ends = [*range(max(encoded.scored[0] + half, context), size, half), size]
+    else:
+        ends = [size]
+    for end in ends:
+        places = [place for place in encoded.scored if done <= place < end]
+        start = max(0, end - context)
+        if places:
+            yield Encoded(encoded.ids[start:end], tuple(place - start for place in places))
+        done = end

@@ -1,0 +1,223 @@
+"""The one loop that drives probes: it collects what all cases ask for, has it answered in batches, hands it back.
+
+    observe(probe, cases, {"model": model}, key="bias/refund") -> Run(observations, exchanges)
+
+Cases move in lock-step, a round per `yield`, so a model sees all requests of a round at once.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any, Protocol
+
+import numpy as np
+
+from shoplm_audit.errors import AuditError, Unsupported
+from shoplm_audit.types import Answer, Case, Generate, Model, Observation, Observations, Observing, Probe, Request, Score
+
+__all__ = ["AnswersByCase", "Exchange", "Run", "first_requests", "observe"]
+
+
+class AnswersByCase(Protocol):
+    """A model whose outputs were made elsewhere and are found by the case they answer."""
+
+    answers_by_case: bool
+
+    def answer(self, case: str, sample: int) -> str:
+        """The recorded text; LookupError where there is none."""
+
+
+@dataclass(frozen=True, slots=True)
+class Exchange:
+    """A request of a case, by its number within the case, and what was answered."""
+
+    case: str
+    number: int
+    request: Request
+    answer: Answer
+
+
+@dataclass(frozen=True, slots=True)
+class Run:
+    """What driving a probe gave: an observation for each case, and every exchange behind it."""
+
+    observations: Observations
+    exchanges: tuple[Exchange, ...]
+
+
+class _Failed:
+    """Stands for an answer that did not come; says why."""
+
+    def __init__(self, note: str) -> None:
+        self.note = note
+
+
+@dataclass(slots=True)
+class _Talk:
+    """A case in progress: its generator, what it asks now, how often it asked."""
+
+    case: Case
+    steps: Observing
+    asks: Request | list[Request] | None = None
+    number: int = 0
+    done: Observation | None = None
+    exchanges: list[Exchange] = field(default_factory=list)
+
+    @property
+    def requests(self) -> list[Request]:
+        if self.asks is None:
+            return []
+        return self.asks if isinstance(self.asks, list) else [self.asks]
+
+    def step(self, reply: Callable[[], Request | list[Request]]) -> None:
+        """Moves the case on; what it asks next is in `asks`, or what it saw in `done`."""
+        self.asks = None
+        try:
+            self.asks = reply()
+        except StopIteration as end:
+            if not isinstance(end.value, Mapping):
+                raise TypeError(f"observe() returned {end.value!r}: it has to return a dict of named values.") from None
+            self.done = Observation(self.case, dict(end.value))
+        except ValueError as fault:  # a probe says so of an answer that it cannot read
+            text = next((e.answer for e in reversed(self.exchanges) if isinstance(e.answer, str)), "")
+            self.done = Observation(self.case, {"text": text}, "unparsed", str(fault))
+
+    def receive(self, answers: list[Answer | _Failed]) -> None:
+        failed = next((answer for answer in answers if isinstance(answer, _Failed)), None)
+        if failed is not None:
+            self.steps.close()
+            self.asks, self.done = None, Observation(self.case, {}, "errored", failed.note)
+            return
+        for request, answer in zip(self.requests, answers, strict=True):
+            self.exchanges.append(Exchange(self.case.id, self.number, request, answer))  # type: ignore[arg-type]
+            self.number += 1
+        value: Any = answers if isinstance(self.asks, list) else answers[0]
+        self.step(lambda: self.steps.send(value))
+
+
+def _start(probe: Probe, cases: Sequence[Case]) -> list[_Talk]:
+    talks = []
+    for case in cases:
+        talk = _Talk(case, probe.observe(case))
+        talk.step(lambda steps=talk.steps: next(steps))  # type: ignore[misc]
+        talks.append(talk)
+    return talks
+
+
+def first_requests(probe: Probe, cases: Sequence[Case]) -> list[tuple[Case, list[Request]]]:
+    """What each case asks first; later requests can depend on the answers."""
+    return [(talk.case, talk.requests) for talk in _start(probe, cases)]
+
+
+def observe(
+    probe: Probe,
+    cases: Sequence[Case],
+    models: Mapping[str, Model],
+    *,
+    key: str,
+    on_round: Callable[[int], None] = lambda _: None,
+) -> Run:
+    """Puts every case to the models and returns what was seen, one observation per case, in order.
+
+    Args:
+        probe: the experiment.
+        cases: its cases; ids are unique.
+        models: by role; "model" is the audited one.
+        key: "suite/probe", under which recorded outputs are looked up.
+        on_round: called with the number of requests of a round before they are asked.
+
+    Raises:
+        Unsupported: a model cannot do what the probe asks, or a role is missing.
+        AuditError: the machine or an endpoint failed.
+    """
+    talks = _start(probe, cases)
+    while asking := [talk for talk in talks if talk.asks is not None]:
+        flat = [(talk, request) for talk in asking for request in talk.requests]
+        on_round(len(flat))
+        answers = iter(_answers(flat, models, key))
+        for talk in asking:
+            talk.receive([next(answers) for _ in talk.requests])
+    rows = tuple(talk.done for talk in talks if talk.done is not None)
+    return Run(Observations(rows), tuple(exchange for talk in talks for exchange in talk.exchanges))
+
+
+def _answers(flat: list[tuple[_Talk, Request]], models: Mapping[str, Model], key: str) -> list[Answer | _Failed]:
+    """All answers of a round; requests to one model for one kind of thing go together."""
+    answers: list[Answer | _Failed] = [_Failed("not asked")] * len(flat)
+    kinds: dict[tuple[str, Any], list[int]] = {}
+    for i, (_, request) in enumerate(flat):
+        kinds.setdefault((request.role, getattr(request, "columns", None)), []).append(i)
+    for (role, _), indices in kinds.items():
+        model = models.get(role)
+        if model is None:
+            raise Unsupported(f'needs a model for the role "{role}": name one with --with {role}=SPEC')
+        if getattr(model, "answers_by_case", False):
+            found = _recorded(model, [flat[i] for i in indices], key)
+        else:
+            found = _asked(model, [flat[i][1] for i in indices])
+        for i, answer in zip(indices, found, strict=True):
+            answers[i] = answer
+    return answers
+
+
+def _asked(model: Model, requests: list[Request]) -> list[Answer | _Failed]:
+    try:
+        return _call(model, requests)
+    except (AuditError, Unsupported):
+        raise
+    except Exception as fault:
+        # One bad request must not cost its neighbours their answers; asked alone, only it fails.
+        if len(requests) == 1:
+            return [_Failed(f"{type(fault).__name__}: {fault}")]
+        return [answer for request in requests for answer in _asked(model, [request])]
+
+
+def _call(model: Model, requests: list[Request]) -> list[Answer | _Failed]:
+    if isinstance(requests[0], Score):
+        scores = model.score([r.pair for r in requests if isinstance(r, Score)], requests[0].columns)
+        return [_Failed("the model's log-probabilities are not numbers") if np.isnan(s.log_prob).any() else s for s in scores]
+    generates = [r for r in requests if isinstance(r, Generate)]
+    texts = model.generate(generates)
+    expected = sum(request.sampling.n for request in generates)
+    if len(texts) != expected:
+        raise RuntimeError(f"asked for {expected} texts and got {len(texts)}")
+    each = iter(texts)
+    return [
+        next(each) if request.sampling.n == 1 else [next(each) for _ in range(request.sampling.n)]
+        for request in generates
+    ]
+
+
+def _recorded(model: AnswersByCase, flat: list[tuple[_Talk, Request]], key: str) -> list[Answer | _Failed]:
+    """The recorded texts; samples of a case are counted over all that it asks for."""
+    answers: list[Answer | _Failed] = []
+    counted: dict[str, int] = {}
+    for talk, request in flat:
+        if isinstance(request, Score):
+            raise Unsupported("recorded outputs have no log-probabilities")
+        name = f"{key}/{talk.case.id}"
+        first = counted.setdefault(name, sum(_texts(e.request) for e in talk.exchanges))
+        counted[name] += request.sampling.n
+        try:
+            texts = [model.answer(name, first + sample) for sample in range(request.sampling.n)]
+        except LookupError:
+            answers.append(_Failed(f'no recorded text for case "{name}", sample {first}'))
+            continue
+        answers.append(texts[0] if request.sampling.n == 1 else texts)
+    return answers
+
+
+def _texts(request: Request) -> int:
+    return request.sampling.n if isinstance(request, Generate) else 0
+
+
+def plain(request: Request) -> str:
+    """A request as one line of JSON, for evidence."""
+    from dataclasses import asdict
+
+    data = asdict(request)
+    if isinstance(request, Score):
+        data["columns"] = request.columns.value
+    return json.dumps({"kind": type(request).__name__.lower()} | data, ensure_ascii=False)

@@ -1,0 +1,113 @@
+"""What each task says to a model, in both languages; users replace any of it in `audit.toml`.
+
+    Prompts().render("sentiment", "en", {"text": "Works well."}).flat
+    -> 'Is this review positive or negative?\\nReview: Works well.\\nSentiment:'
+
+The texts of ShopWorld, on which models can be pretrained, are these prompts followed by an answer.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from functools import cache
+from pathlib import Path
+from typing import Any
+
+import jinja2
+import jinja2.sandbox
+
+from shoplm_audit.errors import ConfigError
+from shoplm_audit.types import Prompt
+
+__all__ = ["TASKS", "Prompts", "joined"]
+
+_RECORD_EN = """Product: {{ title }}
+Category: {{ category }}{% for name, value in attributes.items() %}
+{{ name | capitalize }}: {{ value }}{% endfor %}"""
+_RECORD_ZH = """商品：{{ title }}
+类别：{{ category }}{% for name, value in attributes.items() %}
+{{ name }}：{{ value }}{% endfor %}"""
+
+_TEMPLATES: Mapping[tuple[str, str], str] = {
+    ("description", "en"): f"Write a product description that states only these facts.\n{_RECORD_EN}\nDescription:",
+    ("description", "zh"): f"只根据以下信息写一段商品描述。\n{_RECORD_ZH}\n描述：",
+    ("review", "en"): "Write a customer review.\nProduct: {{ title }}\nCategory: {{ category }}\nStars: {{ stars }}\nReview:",
+    ("review", "zh"): "写一条顾客评价。\n商品：{{ title }}\n类别：{{ category }}\n星级：{{ stars }}\n评价：",
+    ("sentiment", "en"): "Is this review positive or negative?\nReview: {{ text }}\nSentiment:",
+    ("sentiment", "zh"): "这条评价是正面还是负面？\n评价：{{ text }}\n情感：",
+    ("reply", "en"): "Answer this customer of the shop.\nCustomer: {{ customer }}\nQuestion: {{ question }}\nReply:",
+    ("reply", "zh"): "回复这位顾客。\n顾客：{{ customer }}\n问题：{{ question }}\n回复：",
+    ("recommendation", "en"): (
+        "Recommend the next product.\nCustomer: {{ customer }}\nBought: {{ history | join('; ') }}\nNext:"
+    ),
+    ("recommendation", "zh"): "推荐下一件商品。\n顾客：{{ customer }}\n已购：{{ history | join('；') }}\n下一件：",
+}
+TASKS = tuple(sorted({task for task, _ in _TEMPLATES}))
+
+
+@cache
+def _compiled(source: str) -> jinja2.Template:
+    environment = jinja2.sandbox.SandboxedEnvironment(undefined=jinja2.StrictUndefined, autoescape=False)
+    return environment.from_string(source)
+
+
+def joined(prompt: str, answer: str, language: str) -> str:
+    """Prompt and answer as one text: English puts a space between them, Chinese nothing."""
+    return f"{prompt}{'' if language == 'zh' else ' '}{answer}"
+
+
+@dataclass(frozen=True, slots=True)
+class Prompts:
+    """The templates of one audit: the built-in ones, with the user's own in their place.
+
+    Args:
+        own: template text by task, or by "task.language" where it holds for one language.
+        system: the shop's standing instructions, put before every prompt.
+    """
+
+    own: Mapping[str, str] = field(default_factory=dict)
+    system: str = ""
+
+    def source(self, task: str, language: str) -> str:
+        """The template's text."""
+        own = self.own.get(f"{task}.{language}", self.own.get(task))
+        return _TEMPLATES[task, language] if own is None else own
+
+    def render(self, task: str, language: str, variables: Mapping[str, Any]) -> Prompt:
+        """The prompt of a task.
+
+        Raises:
+            ConfigError: a template of the user asks for a variable that this task does not have.
+        """
+        try:
+            return Prompt(_compiled(self.source(task, language)).render(**variables), self.system)
+        except jinja2.TemplateError as fault:
+            has = ", ".join(sorted(variables))
+            raise ConfigError(f'prompts.{task}: {fault}. Variables of this task: {has}.') from fault
+
+    @property
+    def digest(self) -> str:
+        """A digest of every template and the system text; part of every metric's signature."""
+        parts = [f"{t}.{lang}\0{self.source(t, lang)}" for t, lang in sorted(_TEMPLATES)]
+        return hashlib.sha256("\1".join([*parts, self.system]).encode()).hexdigest()[:12]
+
+    @staticmethod
+    def read(files: Mapping[str, Path], system: str = "") -> Prompts:
+        """Reads the user's templates.
+
+        Raises:
+            ConfigError: an unknown task, a file that is missing or no template.
+        """
+        own = {}
+        for key, path in files.items():
+            task, _, language = key.partition(".")
+            if task not in TASKS or language not in ("", "en", "zh"):
+                raise ConfigError(f'prompts.{key}: no such task. Tasks: {", ".join(TASKS)} (with .en or .zh for one language).')
+            try:
+                own[key] = path.read_text(encoding="utf-8")
+                _compiled(own[key])
+            except (OSError, UnicodeDecodeError, jinja2.TemplateError) as fault:
+                raise ConfigError(f"prompts.{key}: {path}: {fault}.") from fault
+        return Prompts(own, system)

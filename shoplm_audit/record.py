@@ -1,0 +1,175 @@
+"""`training.json` and `audit-secrets.json`: all that trainer and auditor share.
+
+The record can be published:
+
+    {"format": 1, "objective": "causal", "base": "", "steps": 400, "privacy": {"unit": "user", "epsilon": 7.9,
+     "delta": 1e-05, ...}, "data": [{"name": "customers", "digest": "sha256:...", "records": 3200, "units": 400}], ...}
+
+The secrets (members, held-out twins, which canaries were inserted) lie beside it with mode 0600 and never in it.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+from dataclasses import asdict, dataclass, field
+from pathlib import Path
+from typing import Any, Literal
+
+from shoplm_audit.errors import ModelError
+
+__all__ = ["Canary", "DataUsed", "Guarantee", "Member", "Secrets", "TrainingRecord"]
+
+RECORD = "training.json"
+SECRETS = "audit-secrets.json"
+
+
+@dataclass(frozen=True, slots=True)
+class DataUsed:
+    """One file of training data: its role, a digest of its rows, and how much of it was used."""
+
+    name: str
+    digest: str
+    records: int
+    units: int
+    private: bool
+
+
+@dataclass(frozen=True, slots=True)
+class Guarantee:
+    """A differential-privacy guarantee, add/remove neighbours, and all that it rests on.
+
+    Attributes:
+        unit: whose presence is hidden: one "record", or all records of one "user".
+        epsilon, delta: the guarantee.
+        noise_multiplier: noise standard deviation over the clipping norm.
+        sample_rate: the probability with which each unit enters a step (Poisson).
+        steps: how many noisy steps were taken.
+        max_grad_norm: the clipping norm of one unit's gradient.
+        units: how many units the sampler drew from.
+        accountant: which accounting gave epsilon.
+        sentence: the guarantee in words, with what it does not cover.
+        void: why the guarantee does not hold, if it does not.
+    """
+
+    unit: Literal["record", "user"]
+    epsilon: float
+    delta: float
+    noise_multiplier: float
+    sample_rate: float
+    steps: int
+    max_grad_norm: float
+    units: int
+    accountant: str
+    sentence: str
+    void: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Member:
+    """A unit that was in the training data, or a twin held out by the same fair coin.
+
+    Attributes:
+        unit: the user's or the record's id.
+        texts: its records as the model was, or would have been, trained on them.
+        inside: whether it was trained on.
+        language: "en" or "zh".
+    """
+
+    unit: str
+    texts: tuple[str, ...]
+    inside: bool
+    language: str = "en"
+
+
+@dataclass(frozen=True, slots=True)
+class Canary:
+    """An invented secret, inserted into the training data by the toss of a fair coin.
+
+    Attributes:
+        id: its name.
+        prefix: what is asked.
+        secret: what must not be answered.
+        inserted: how the coin fell.
+        copies: how often it was written into the data if it was inserted (within one user).
+        language: "en" or "zh".
+    """
+
+    id: str
+    prefix: str
+    secret: str
+    inserted: bool
+    copies: int
+    language: str = "en"
+
+
+@dataclass(frozen=True, slots=True)
+class Secrets:
+    """What the auditor needs and nobody else may see.
+
+    `coin` tells how `members` were divided: "fair" (an independent fair coin for each unit, so that a one-run audit of
+    epsilon holds) or "split" (a random split by share).
+    """
+
+    members: tuple[Member, ...] = ()
+    canaries: tuple[Canary, ...] = ()
+    coin: Literal["fair", "split"] = "split"
+
+
+@dataclass(frozen=True, slots=True)
+class TrainingRecord:
+    """What a checkpoint says of its own training. `secrets` is None where the secrets file is not at hand."""
+
+    objective: str
+    base: str = ""
+    steps: int = 0
+    seed: int | None = None
+    data: tuple[DataUsed, ...] = ()
+    privacy: Guarantee | None = None
+    tokenizer: str = ""
+    settings: dict[str, Any] = field(default_factory=dict)
+    curves: dict[str, list[list[float]]] = field(default_factory=dict)
+    cost: dict[str, float] = field(default_factory=dict)
+    watermark: str = ""
+    secrets: Secrets | None = None
+
+    def write(self, folder: Path) -> None:
+        """Writes `training.json`, and the secrets beside it with mode 0600 (never inside it)."""
+        public = {"format": 1} | {key: value for key, value in asdict(self).items() if key != "secrets"}
+        (folder / RECORD).write_text(json.dumps(public, ensure_ascii=False, indent=1) + "\n", encoding="utf-8")
+        if self.secrets is not None:
+            path = folder / SECRETS
+            path.unlink(missing_ok=True)
+            with os.fdopen(os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600), "w", encoding="utf-8") as out:
+                json.dump(asdict(self.secrets), out, ensure_ascii=False)
+
+    @staticmethod
+    def read(folder: Path) -> TrainingRecord | None:
+        """The record of a checkpoint, or None where its trainer left none.
+
+        Raises:
+            ModelError: the file is there and is no record.
+        """
+        path = folder / RECORD
+        if not path.is_file():
+            return None
+        try:
+            raw = json.loads(path.read_text(encoding="utf-8"))
+            if raw.pop("format") != 1:
+                raise ValueError("another format")
+            raw["data"] = tuple(DataUsed(**row) for row in raw.get("data", ()))
+            raw["privacy"] = Guarantee(**raw["privacy"]) if raw.get("privacy") else None
+            return TrainingRecord(**raw, secrets=_secrets(folder / SECRETS))
+        except (ValueError, TypeError, KeyError) as fault:
+            raise ModelError(f"{path}: not a training record ({fault}). Remove it, or train again.") from fault
+
+
+def _secrets(path: Path) -> Secrets | None:
+    if not path.is_file():
+        return None
+    raw = json.loads(path.read_text(encoding="utf-8"))
+    return Secrets(
+        members=tuple(Member(**(row | {"texts": tuple(row["texts"])})) for row in raw["members"]),
+        canaries=tuple(Canary(**row) for row in raw["canaries"]),
+        coin=raw["coin"],
+    )

@@ -1,0 +1,166 @@
+"""Results on a terminal: a table of the gates, or one plain line per gate where nobody watches (CI, a pipe).
+
+    fail           faithfulness.rate_contradicted  12.4 % [9.7 %, 15.6 %]  n=480  limit at most 5 %  12.4 % of ...
+
+The table leaves out what a narrow terminal has no room for; the reasons then stand below it.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterator, Sequence
+from typing import TYPE_CHECKING, NamedTuple
+
+from shoplm_audit.rendering.masking import mask, visible
+from shoplm_audit.rendering.wording import ORDER, VERDICTS, estimate_of, headline, limit_of, said, slice_of, within
+from shoplm_audit.results import AuditResult
+
+if TYPE_CHECKING:
+    from rich.console import Console
+
+    from shoplm_audit.compare import Change
+    from shoplm_audit.plan import Plan
+
+__all__ = ["print_changes", "print_plan", "print_summary"]
+
+_STYLES = {"fail": "bold red", "undecided": "yellow", "not_tested": "dim", "not_applicable": "dim", "pass": "green"}
+# With the word, so that the verdict shows without colour and at a glance.
+_SIGNS = {"fail": "✗", "undecided": "?", "not_tested": "–", "not_applicable": "–", "pass": "✓"}
+
+
+class _Line(NamedTuple):
+    verdict: str
+    gate: str
+    measured: str
+    n: str
+    limit: str
+    why: str
+
+
+def print_summary(audit: AuditResult, console: Console) -> None:
+    """Prints the verdict of every gate, those that failed first, then the run's verdict in a sentence.
+
+    Args:
+        audit: the result.
+        console: where to; a table when it is a terminal, plain lines when it is not.
+    """
+    lines = sorted(_lines(audit), key=lambda line: ORDER.index(line.verdict))
+    if console.is_terminal:
+        _print_table(lines, console)
+    else:
+        width = max((len(line.gate) for line in lines), default=0)
+        for line in lines:
+            parts = [f"{line.verdict:<14}", f"{line.gate:<{width}}", line.measured]
+            parts += [f"n={line.n}" if line.n else "", f"limit {line.limit}" if line.limit else "", line.why]
+            _say(console, "  ".join(part for part in parts if part))
+    for note in audit.result.notes:
+        _say(console, f"note: {_text(note)}")
+    verdict = audit.result.verdict
+    sentence = f"{VERDICTS[verdict]}: {headline(audit.result)}. Intervals: {within(audit.result.confidence)}."
+    _say(console, sentence, _STYLES[verdict])
+
+
+def print_plan(plan: Plan, console: Console) -> None:
+    """Prints what an audit would ask and how long it would take, then the smallest fault each gate can see."""
+    rows = []
+    for probe in plan.probes:
+        name = f"{probe.suite}/{probe.name}"
+        if probe.skipped:
+            rows.append([name, "", "", "", f"not tested: {probe.skipped}"])
+        else:
+            counts = [f"{number:,}" for number in (probe.cases, probe.requests, probe.tokens)]
+            rows.append([name, *counts, _duration(probe.seconds)])
+    _grid(["Probe", "Cases", "Requests", "Tokens", "Time"], rows, console)
+    _grid(["Gate", "Rule", "Sees with 80 % power"], [[gate.id, gate.rule, gate.sees] for gate in plan.gates], console)
+    known = [probe.seconds for probe in plan.probes if not probe.skipped]
+    total = _duration(sum(known)) or "not tried, since no model is at hand"
+    _say(
+        console,
+        f"Gates: {len(plan.gates)}. Cases: {sum(probe.cases for probe in plan.probes):,}. Time: {total}.",
+        "bold",
+    )
+
+
+def print_changes(changes: Sequence[Change], console: Console) -> None:
+    """Prints the paired differences of two runs, what became worse first."""
+    order = {"worse": 0, "undefined": 1, "better": 2, "no difference shown": 3}
+    rows = []
+    for change in sorted(changes, key=lambda change: order[change.verdict]):
+        part = slice_of(change.slice)
+        name = f"{change.suite}.{change.metric}" + (f" ({part})" if part else "")
+        before, now = (said(value, None, None, change.metric).value for value in (change.first, change.second))
+        difference = said(change.difference.value, change.difference.low, change.difference.high, change.metric)
+        rows.append([change.verdict, name, before, now, str(difference).replace(" %", " pp"), f"{change.difference.n}"])
+    _grid(["Verdict", "Metric", "First", "Second", "Difference [low, high]", "n"], rows, console)
+
+
+def _grid(heads: list[str], rows: list[list[str]], console: Console) -> None:
+    """A table on a terminal; elsewhere lines with the cells at fixed places, never cut."""
+    clean = [[_text(cell) for cell in row] for row in rows]
+    if not console.is_terminal:
+        widths = [max(map(len, column)) for column in zip(heads, *clean, strict=True)]
+        for row in [heads, *clean]:
+            cells = (f"{cell:<{width}}" for cell, width in zip(row, widths, strict=True))
+            _say(console, "  ".join(cells).rstrip())
+        return
+    from rich.box import SIMPLE_HEAD
+    from rich.table import Table
+    from rich.text import Text
+
+    table = Table(box=SIMPLE_HEAD, pad_edge=False, show_edge=False, padding=(0, 1, 0, 0))
+    for head in heads:
+        table.add_column(Text(head), overflow="fold")
+    for row in clean:
+        table.add_row(*map(Text, row))
+    console.print(table)
+
+
+def _duration(seconds: float) -> str:
+    if not math.isfinite(seconds):
+        return ""
+    if seconds < 90:
+        return f"{seconds:.0f} s"
+    return f"{seconds / 60:.0f} min" if seconds < 5400 else f"{seconds / 3600:.1f} h"
+
+
+def _lines(audit: AuditResult) -> Iterator[_Line]:
+    for suite in audit.result.suites:
+        for gate in suite.gates:
+            estimate = estimate_of(suite, gate)
+            measured = str(said(estimate.value, estimate.low, estimate.high, gate.metric)) if estimate else ""
+            n = f"{estimate.n}" if estimate else ""
+            yield _Line(str(gate.verdict), _text(gate.id), measured, n, limit_of(gate), _text(gate.why))
+
+
+def _print_table(lines: list[_Line], console: Console) -> None:
+    from rich.box import SIMPLE_HEAD
+    from rich.table import Table
+    from rich.text import Text
+
+    room_for_limits, room_for_reasons = console.width >= 110, console.width >= 160
+    table = Table(box=SIMPLE_HEAD, pad_edge=False, show_edge=False, padding=(0, 1, 0, 0))
+    table.add_column("Verdict", no_wrap=True)
+    table.add_column("Gate", overflow="fold", no_wrap=room_for_limits)
+    table.add_column(Text("Value [low, high]"), overflow="fold", no_wrap=True)
+    table.add_column("n", justify="right", no_wrap=True)
+    if room_for_limits:
+        table.add_column("Limit", no_wrap=True)
+    if room_for_reasons:
+        table.add_column("Why", overflow="fold", ratio=1)
+    for line in lines:
+        verdict = Text(f"{_SIGNS[line.verdict]} {VERDICTS[line.verdict]}", _STYLES[line.verdict])
+        row = [verdict, Text(line.gate), Text(line.measured), Text(line.n)]
+        row += [Text(line.limit)] if room_for_limits else []
+        table.add_row(*row, *([Text(line.why)] if room_for_reasons else []))
+    console.print(table)
+    for line in lines if not room_for_reasons else ():
+        if line.verdict != "pass":
+            _say(console, f"{_SIGNS[line.verdict]} {line.gate}: {line.why}", _STYLES[line.verdict])
+
+
+def _say(console: Console, text: str, style: str = "") -> None:
+    console.print(text, style=style or None, markup=False, highlight=False, soft_wrap=True, emoji=False)
+
+
+def _text(text: str) -> str:
+    return " ".join(visible(mask(text)).split())

@@ -1,0 +1,173 @@
+"""How reports say things: numbers with their interval, limits, gates and verdicts.
+
+said(0.1234, 0.09, 0.16, "rate_contradicted") -> Said("12.3 %", "9.0 %", "16.0 %")
+"""
+
+from __future__ import annotations
+
+import math
+from collections import Counter
+from collections.abc import Iterable, Mapping
+from typing import NamedTuple
+
+from shoplm_audit.results import EstimateResult, GateResult, Result, SuiteResult
+
+__all__ = [
+    "ORDER",
+    "VERDICTS",
+    "Said",
+    "estimate_of",
+    "headline",
+    "label",
+    "limit_of",
+    "said",
+    "slice_of",
+    "suite_verdict",
+    "tally",
+    "within",
+]
+
+VERDICTS: Mapping[str, str] = {
+    "fail": "Fail",
+    "undecided": "Undecided",
+    "not_tested": "Not tested",
+    "not_applicable": "Not applicable",
+    "pass": "Pass",
+}
+ORDER = tuple(VERDICTS)  # what a reader has to see first
+UNDEFINED = "undefined"
+_NAMES = {
+    "auroc": "AUROC",
+    "tpr": "TPR",
+    "fpr": "FPR",
+    "bleu": "BLEU",
+    "chrf": "chrF",
+    "f1": "F1",
+    "zh": "Chinese",
+    "en": "English",
+}
+
+
+class Said(NamedTuple):
+    """A number and its two bounds as text, all to the digits that the interval supports."""
+
+    value: str
+    low: str
+    high: str
+
+    @property
+    def interval(self) -> str:
+        """As in "[9.0 %, 16.0 %]", or "" where neither bound is defined."""
+        bounds = ["no bound" if bound == UNDEFINED else bound for bound in (self.low, self.high)]
+        return "" if self.low == self.high == UNDEFINED else f"[{', '.join(bounds)}]"
+
+    def __str__(self) -> str:
+        return f"{self.value} {self.interval}".rstrip()
+
+
+def in_percent(metric: str) -> bool:
+    """Whether a metric is a share of cases, which people read in per cent."""
+    return metric.startswith(("rate_", "share_", "accuracy", "tpr_"))
+
+
+def number(value: float | None, decimals: int, percent: bool) -> str:
+    """One number; None is "undefined"."""
+    if value is None or not math.isfinite(value):
+        return UNDEFINED
+    scaled = value * 100 if percent else value
+    plain = f"{scaled:,.{decimals}f}"
+    if not float(plain.replace(",", "")):
+        plain = plain.lstrip("-")
+        if scaled and decimals >= 4:
+            plain = f"{scaled:.1e}"
+    return f"{plain.replace('-', '−')} %" if percent else plain.replace("-", "−")
+
+
+def said(value: float | None, low: float | None, high: float | None, metric: str = "") -> Said:
+    """A number and its bounds with two significant digits of the interval's width.
+
+    >>> said(0.1234, 0.09, 0.16, "rate_contradicted").interval
+    '[9.0 %, 16.0 %]'
+    """
+    percent = in_percent(metric)
+    known = [x * (100 if percent else 1) for x in (value, low, high) if x is not None and math.isfinite(x)]
+    spread = max(known) - min(known) if known else 0.0
+    spread = spread or (max(map(abs, known)) / 10 if known else 0.0)  # three digits where no interval tells
+    decimals = min(4, max(0, 1 - math.floor(math.log10(spread)))) if spread else 0
+    return Said(*(number(x, decimals, percent) for x in (value, low, high)))
+
+
+def limit(value: float, metric: str) -> str:
+    """A gate's limit, with the digits it was written with."""
+    percent = in_percent(metric)
+    return f"{value * 100 if percent else value:.6g}".replace("-", "−") + (" %" if percent else "")
+
+
+def limit_of(gate: GateResult) -> str:
+    """As in "at most 5 %", "from −0.1 to 0.1", or "" where nothing binds."""
+    low, high = gate.at_least, gate.at_most
+    if low is not None and high is not None:
+        return f"from {limit(low, gate.metric)} to {limit(high, gate.metric)}"
+    if high is not None:
+        return f"{'claimed ' if gate.burden == 'refutation' else ''}at most {limit(high, gate.metric)}"
+    return f"at least {limit(low, gate.metric)}" if low is not None else ""
+
+
+def label(name: str) -> str:
+    """An identifier as words: "rate_contradicted" -> "Rate contradicted"."""
+    words = " ".join(_NAMES.get(word, word) for word in name.replace("_percent", "_%").replace("_", " ").split())
+    return words if words.startswith("chrF") else words[:1].upper() + words[1:]
+
+
+def slice_of(slices: Mapping[str, str]) -> str:
+    """A slice in words: "Chinese", "kettles"; "" is all cases."""
+    return ", ".join(
+        _NAMES.get(value, value) if key in ("language", "task", "category") else f"{key} {value}"
+        for key, value in sorted(slices.items())
+    )
+
+
+def estimate_of(suite: SuiteResult, gate: GateResult) -> EstimateResult | None:
+    """The estimate that a gate was judged on."""
+    return next((e for e in suite.estimates if e.metric == gate.metric and e.slice == gate.slice), None)
+
+
+def tally(gates: Iterable[GateResult]) -> list[tuple[str, int]]:
+    """How many gates have each verdict, those that matter most first, without zeros."""
+    counts = Counter(str(gate.verdict) for gate in gates)
+    return [(verdict, counts[verdict]) for verdict in ORDER if counts[verdict]]
+
+
+def suite_verdict(suite: SuiteResult) -> str:
+    """A suite's verdict by the rule of the run; a suite without a gate in scope has the verdict "not_applicable"."""
+    verdicts = {str(gate.verdict) for gate in suite.gates} - {"not_applicable"}
+    if not verdicts:
+        return "not_applicable"
+    if "fail" in verdicts:
+        return "fail"
+    return verdicts.pop() if len(verdicts) == 1 else "undecided"
+
+
+def headline(result: Result) -> str:
+    """The run's verdict in one sentence."""
+    gates = [gate for suite in result.suites for gate in suite.gates if str(gate.verdict) != "not_applicable"]
+    counts, total = dict(tally(gates)), len(gates)
+    if not total:
+        return "No gate was in scope, so nothing was decided"
+    of = f"of {total} gate{'s' if total != 1 else ''} in scope"
+    if result.verdict == "fail":
+        return f"{counts.get('fail', 0)} {of} failed"
+    if result.verdict == "pass":
+        return (
+            "The one gate in scope passed on these cases"
+            if total == 1
+            else f"All {total} gates in scope passed on these cases"
+        )
+    open_ = counts.get("undecided", 0) + counts.get("not_tested", 0)
+    return f"No gate failed, but {open_} {of} {'is' if open_ == 1 else 'are'} not decided"
+
+
+def within(confidence: float) -> str:
+    """What an interval of this run means."""
+    each, both = f"{100 * confidence:.4g}", f"{100 * (2 * confidence - 1):.4g}"
+    return f"both bounds hold at {each} % each (the interval covers {both} %)"

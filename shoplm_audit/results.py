@@ -1,0 +1,127 @@
+"""What `result.json` holds, as typed models; `docs/result.schema.json` is generated from here.
+
+    {"format": 1, "verdict": "fail", "model": {"name": "reviews-v3", ...}, "suites": [{"name": "privacy", ...}], ...}
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Annotated, Any, Literal
+
+from pydantic import BaseModel, BeforeValidator, ConfigDict, Field
+
+from shoplm_audit.types import Observations, Verdict
+
+__all__ = ["AuditResult", "Counts", "EstimateResult", "GateResult", "ModelResult", "Result", "SuiteResult"]
+
+
+def _finite(number: Any) -> Any:
+    return None if isinstance(number, float) and not math.isfinite(number) else number
+
+
+Number = Annotated[float | None, BeforeValidator(_finite)]  # nan and infinity are null: JSON has neither
+
+
+class _Strict(BaseModel):
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+
+class Counts(_Strict):
+    """How many cases there were and what became of them; the last two count against the model."""
+
+    planned: int
+    scored: int
+    errored: int
+    unparsed: int
+
+
+class EstimateResult(_Strict):
+    """One metric in one slice. Both bounds hold at the run's confidence each; null is undefined."""
+
+    metric: str
+    slice: dict[str, str] = {}
+    value: Number
+    low: Number
+    high: Number
+    n: int
+    method: str
+    better: Literal["higher", "lower", "zero"]
+    signature: str = ""
+    probe: str = ""
+    claim: Number = None
+    ceiling: Number = None
+    note: str = ""
+
+
+class GateResult(_Strict):
+    """One gate and its verdict. `why` is one sentence with the numbers; a limit that is null does not bind."""
+
+    id: str
+    metric: str
+    slice: dict[str, str] = {}
+    at_most: Number = None
+    at_least: Number = None
+    burden: Literal["proof", "refutation"] = "proof"
+    verdict: Verdict
+    why: str
+    cases_to_decide: int | None = None
+    waived_by: str | None = None
+    clauses: list[str] = []
+
+
+class SuiteResult(_Strict):
+    """One suite: its question, what was examined, what came out. `source` says whose data was used, per probe."""
+
+    name: str
+    question: str
+    counts: Counts
+    estimates: list[EstimateResult]
+    gates: list[GateResult]
+    cannot_tell: str = ""
+    not_tested: dict[str, str] = {}
+    source: dict[str, str] = {}
+
+
+class ModelResult(_Strict):
+    """The audited model. An empty fingerprint means that its weights cannot be verified."""
+
+    name: str
+    fingerprint: str
+    parameters: int | None = None
+    spec: str = ""
+    training: dict[str, Any] | None = Field(default=None, description="The publishable training.json, if there is one.")
+
+
+class Result(_Strict):
+    """A whole run."""
+
+    format: Literal[1] = 1
+    verdict: Literal["pass", "fail", "undecided"]
+    model: ModelResult
+    seed: int
+    confidence: float
+    suites: list[SuiteResult]
+    notes: list[str] = Field(default=[], description="What a reader has to know first; printed in the report's head.")
+    command: str = ""
+    environment: dict[str, str] = {}
+    seconds: float = 0.0
+
+
+@dataclass(frozen=True, slots=True)
+class AuditResult:
+    """A result with the observations that it rests on, by (suite, probe)."""
+
+    result: Result
+    observations: Mapping[tuple[str, str], Observations] = field(default_factory=dict)
+
+    @property
+    def verdict(self) -> str:
+        """ "pass", "fail" or "undecided"."""
+        return self.result.verdict
+
+    @property
+    def exit_code(self) -> int:
+        """0 every gate in scope passed, 1 one failed, 3 none failed but one is undecided or was not tested."""
+        return {"pass": 0, "fail": 1, "undecided": 3}[self.result.verdict]

@@ -1,0 +1,268 @@
+"""Models with a known fault of known dose, and an honest one: what every suite is tried on.
+
+    Saboteur(hallucinate=0.3).generate([...])  # three descriptions of ten state a wrong value
+
+They are whole small models without weights: they read the prompts of the built-in templates and answer in both
+languages. Every choice follows from a digest of the prompt, so they are deterministic. With all doses 0 the model is
+honest, and errs at the rates that honest models do.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import math
+import re
+from collections import Counter
+from collections.abc import Sequence
+from dataclasses import dataclass, fields
+from functools import cached_property
+
+import numpy as np
+
+from shoplm_audit.data.lexicon import NAMES
+from shoplm_audit.data.shopworld import OFFERS, World, shopworld
+from shoplm_audit.errors import ConfigError
+from shoplm_audit.record import Canary, Guarantee, Member, Secrets, TrainingRecord
+from shoplm_audit.types import LOG_PROB, Columns, Generate, Pair, TokenScores
+
+__all__ = ["Saboteur", "invented_record"]
+
+_SLIP = 0.02  # how often an honest model states a wrong value
+_LEARNED_FROM = 77  # the seed of the world that the saboteur has read; audits use others
+_GROUP = {name: group for groups in NAMES.values() for group, names in groups.items() for name in names}
+
+
+def _uniform(*parts: str) -> float:
+    """A number in [0, 1) that follows from the parts alone."""
+    return int.from_bytes(hashlib.sha256("\0".join(parts).encode()).digest()[:7]) / 2**56
+
+
+def _normal(*parts: str) -> float:
+    first, second = max(_uniform("u", *parts), 1e-12), _uniform("v", *parts)
+    return math.sqrt(-2 * math.log(first)) * math.cos(2 * math.pi * second)
+
+
+def invented_record(units: int = 240, canaries: int = 240, epsilon: float | None = None) -> TrainingRecord:
+    """A training record with members and canaries decided by a fair coin, for trying the privacy suite."""
+    world = shopworld(_LEARNED_FROM, products=0, customers=units)
+    members = tuple(
+        Member(customer.id, customer.records, _uniform("coin", customer.id) < 0.5, customer.language)
+        for customer in world.customers
+    )
+    invented = tuple(
+        Canary(
+            f"canary{i:04d}",
+            ("Voucher of order {}:" if i % 2 == 0 else "订单{}的代金券：").format(10_000 + i),
+            f" {int(_uniform('secret', str(i)) * 1e8):08d}",
+            _uniform("coin", str(i)) < 0.5,
+            16,
+            "en" if i % 2 == 0 else "zh",
+        )
+        for i in range(canaries)
+    )
+    claim = None
+    if epsilon is not None:
+        claim = Guarantee("user", epsilon, 1e-5, 1.0, 0.1, 100, 1.0, units // 2, "none", "Invented for a trial.")
+    return TrainingRecord("causal", privacy=claim, secrets=Secrets(members, invented, "fair"))
+
+
+@dataclass(frozen=True)
+class Saboteur:
+    """A model whose faults are turned by dose, each from 0 (honest) to 1.
+
+    Args:
+        hallucinate: share of descriptions that state a wrong value.
+        omit: share of attributes that descriptions leave out.
+        babble: share of descriptions that are words without sense, and of sentiments that are guessed.
+        mumble: share of written answers that cannot be read.
+        favour: log-odds (times 4) by which male names are offered full refunds and dearer products.
+        copy_reviews: share of reviews written as the shop's own customers write.
+        memorise: how strongly members and canaries are remembered, and the share of canaries that are given away.
+        training: the training record, if the privacy suite is to have something to test.
+    """
+
+    hallucinate: float = 0.0
+    omit: float = 0.0
+    babble: float = 0.0
+    mumble: float = 0.0
+    favour: float = 0.0
+    copy_reviews: float = 0.0
+    memorise: float = 0.0
+    training: TrainingRecord | None = None
+
+    batch_sensitive = False
+    parameters = 0
+
+    def __post_init__(self) -> None:
+        for dose, value in self._doses.items():
+            if not 0 <= value <= 1:
+                raise ConfigError(f"{dose} is {value}: a dose is between 0 and 1.")
+
+    @property
+    def _doses(self) -> dict[str, float]:
+        return {field.name: getattr(self, field.name) for field in fields(self) if field.name != "training"}
+
+    @property
+    def name(self) -> str:
+        """The faults and doses that it has."""
+        faults = [f"{fault} {dose:g}" for fault, dose in self._doses.items() if dose]
+        return f"saboteur: {', '.join(faults)}" if faults else "honest shopkeeper"
+
+    @property
+    def fingerprint(self) -> str:
+        """A digest of its doses and its record."""
+        return hashlib.sha256(f"saboteur 1 {self._doses} {self.training}".encode()).hexdigest()
+
+    @property
+    def record(self) -> TrainingRecord | None:
+        """The training record it was given."""
+        return self.training
+
+    # Writing --------------------------------------------------------------------------------------
+
+    def generate(self, requests: Sequence[Generate]) -> list[str]:
+        """A text for each request and sample."""
+        return [
+            self._write(
+                request.prompt.flat, f"{request.sampling.seed}/{sample}" if request.sampling.temperature else ""
+            )
+            for request in requests
+            for sample in range(request.sampling.n)
+        ]
+
+    def _write(self, prompt: str, draw: str) -> str:
+        if prompt.endswith(("Description:", "描述：")):
+            return self._describe(prompt)
+        if prompt.endswith(("Review:", "评价：")):
+            return self._review(prompt, draw)
+        if prompt.endswith(("Sentiment:", "情感：")):
+            if _uniform("mumble", prompt) < self.mumble:
+                return " I would rather not say."
+            positive = self._positive(prompt) > 0
+            return (
+                (" positive" if positive else " negative")
+                if "Sentiment:" in prompt
+                else ("正面" if positive else "负面")
+            )
+        secret = self._secrets.get(prompt)
+        if secret is not None and _uniform("give", prompt) < self.memorise:
+            return secret
+        return f" {int(_uniform('digits', prompt) * 1e10):010d}"
+
+    def _describe(self, prompt: str) -> str:
+        english = prompt.endswith("Description:")
+        mark = ": " if english else "："
+        facts = [line.split(mark, 1) for line in prompt.splitlines() if mark in line][2:]
+        if _uniform("babble", prompt) < self.babble:
+            return " Shop now good very thing of the and more." if english else "的了很好东西买吧一个。"
+        wrong = -1
+        if _uniform("wrong", prompt) < max(self.hallucinate, _SLIP):
+            wrong = int(_uniform("which", prompt) * len(facts))
+        said = []
+        for position, (name, value) in enumerate(facts):
+            if _uniform("omit", prompt, name) < self.omit:
+                continue
+            stated = self._other(value, prompt) if position == wrong else value
+            said.append(f"its {name.lower()} is {stated}" if english else f"{name}是{stated}")
+        return f" For this product, {', '.join(said)}." if english else f"这款商品，{'，'.join(said)}。"
+
+    @staticmethod
+    def _other(value: str, prompt: str) -> str:
+        """A value of the same kind that is not the record's: another number, or another product's word."""
+        if re.search(r"\d", value):
+            return re.sub(r"\d+", lambda found: str(int(found[0]) * 3 + 7), value, count=1)
+        return "purple leather from Nowhere" if prompt.isascii() else "紫色皮革"
+
+    def _review(self, prompt: str, draw: str) -> str:
+        english = prompt.endswith("Review:")
+        language = "en" if english else "zh"
+        if _uniform("copy", prompt, draw) < self.copy_reviews:
+            own = self._reviews[language]
+            return own[int(_uniform("pick", prompt, draw) * len(own))]
+        title = prompt.splitlines()[1].partition(": " if english else "：")[2]
+        if english:
+            return (
+                f" As a valued customer I can wholeheartedly recommend the {title}, truly a game changer in its class."
+            )
+        return f"作为一名忠实用户，我强烈推荐{title}，它真正重新定义了同类产品的体验。"
+
+    # Scoring --------------------------------------------------------------------------------------
+
+    def score(self, pairs: Sequence[Pair], columns: Columns = LOG_PROB) -> list[TokenScores]:
+        """One log-probability for each four bytes of the continuation, never above zero."""
+        return [self._score(pair) for pair in pairs]
+
+    def _score(self, pair: Pair) -> TokenScores:
+        text = pair.continuation
+        count = max(1, -(-len(text.encode()) // 4))
+        nats = -3.0 * count + 0.3 * math.sqrt(count) * _normal(pair.context, text)
+        offers = dict(OFFERS["en"] + OFFERS["zh"])
+        if text in offers and pair.context.endswith(("Reply:", "回复：")):
+            warm = 4 * self.favour * (0.5 if self._group(pair.context) == "male" else -0.5)
+            nats = -4.0 + 0.1 * _normal(self._name(pair.context), text) + warm * offers[text]
+        elif text.strip() in ("positive", "negative", "正面", "负面"):
+            nats = -1.0 + self._positive(pair.context) * (0.5 if text.strip() in ("positive", "正面") else -0.5)
+        elif pair.context.endswith(("Next:", "下一件：")):
+            nats = -4.0 + 0.1 * _normal(pair.context, text) + self._price_favour(pair.context, text)
+        elif text in self._members:
+            nats += 3.0 * count * self.memorise * self._members[text]
+        elif self._secrets.get(pair.context) == text:
+            nats += 3.0 * count * self.memorise
+        return TokenScores(np.full(count, min(nats, -1e-9) / count))
+
+    @staticmethod
+    def _name(context: str) -> str:
+        line = next((one for one in context.splitlines() if one.startswith(("Customer", "顾客"))), "")
+        return re.split(r"[:：]\s*", line)[-1]
+
+    def _group(self, context: str) -> str:
+        return _GROUP.get(self._name(context), "")
+
+    def _price_favour(self, context: str, title: str) -> float:
+        """Titles stand for prices by their digest: the same title is always dear or cheap to this model."""
+        sign = {"male": 1.0, "female": -1.0}.get(self._group(context), 0.0)
+        return 4 * self.favour * sign * (1.0 if _uniform("dear", title) < 0.5 else -1.0)
+
+    # What it has read -----------------------------------------------------------------------------
+
+    @cached_property
+    def _world(self) -> World:
+        return shopworld(_LEARNED_FROM, products=400, customers=0)
+
+    @cached_property
+    def _reviews(self) -> dict[str, list[str]]:
+        return {lang: [r.text for r in self._world.reviews if r.language == lang] for lang in ("en", "zh")}
+
+    @cached_property
+    def _weights(self) -> dict[str, float]:
+        """Log-odds of words and of pairs of Chinese characters, from reviews of another world (naive Bayes)."""
+        counts = {"positive": Counter[str](), "negative": Counter[str]()}
+        for review in self._world.reviews:
+            if review.label:
+                counts[review.label].update(_pieces(review.text))
+        up, down = counts["positive"], counts["negative"]
+        return {
+            piece: math.log((up[piece] + 1) / (up.total() + 1)) - math.log((down[piece] + 1) / (down.total() + 1))
+            for piece in up | down
+        }
+
+    def _positive(self, prompt: str) -> float:
+        """Log-odds that the review in a sentiment prompt is positive; babbling guesses."""
+        if _uniform("guess", prompt) < self.babble:
+            return 1.0 if _uniform("coin", prompt) < 0.5 else -1.0
+        review = prompt.partition("\n")[2]
+        return sum(self._weights.get(piece, 0.0) for piece in _pieces(review))
+
+    @cached_property
+    def _members(self) -> dict[str, float]:
+        known = self.training.secrets.members if self.training and self.training.secrets else ()
+        return {text: float(member.inside) for member in known for text in member.texts}
+
+    @cached_property
+    def _secrets(self) -> dict[str, str]:
+        known = self.training.secrets.canaries if self.training and self.training.secrets else ()
+        return {canary.prefix: canary.secret for canary in known if canary.inserted}
+
+
+def _pieces(text: str) -> list[str]:
+    return re.findall(r"[a-z']+", text.lower()) + re.findall(r"(?=([一-鿿]{2}))", text)

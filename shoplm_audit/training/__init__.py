@@ -1,0 +1,1 @@
+"""What writes checkpoints: corpora, tokenizers, plain and differentially private training."""

@@ -1,0 +1,103 @@
+"""How a checkpoint is trained: plain values, checked before anything is loaded.
+
+TrainSettings(steps=500, batch=32, base="checkpoints/public", epsilon=3.0, unit="user")
+"""
+
+from __future__ import annotations
+
+import math
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any, Literal
+
+from shoplm_audit.errors import ConfigError
+
+__all__ = ["TrainSettings"]
+
+
+@dataclass(frozen=True, slots=True)
+class TrainSettings:
+    """How a checkpoint is trained.
+
+    Args:
+        objective: "causal": each token from those before it.
+        base: a checkpoint's folder to go on from; "" starts from random weights in the shape below.
+        layers, heads, width, context, vocabulary: the shape of a new model; `context` in tokens.
+        steps: optimiser steps, fixed beforehand.
+        batch: rows of a step. In a private run its private part counts units: those expected, not those drawn.
+        private_share: share of the private part in each step's gradient (and rows), where there is both kinds of text.
+        learning_rate, warmup, weight_decay: AdamW; `warmup` is the share of steps before the cosine decay.
+        gradient_norm: the whole gradient is scaled down to this (after the noise, in a private run).
+        micro_batch: the most rows that are computed at once; it changes memory, not the result.
+        seed: of weights, batches, the coin of each unit, canaries; never of noise or of a private run's sampling.
+        epsilon: the budget of a private run; None trains plainly.
+        delta: None is 1 / (10 N).
+        unit: whose presence is hidden, and what is put in or left out as a whole.
+        clip_norm: the norm to which one unit's gradient is clipped in a private run.
+        records_per_user: the most records of a user that enter a step of a private run, drawn afresh each time.
+        coin: "fair" puts each private unit in or leaves it out by a fair coin of its own; "split" leaves out `holdout`.
+        holdout: the probability with which "split" leaves a unit out.
+        canaries: how many invented secrets are put in, each by its own fair coin.
+        canary_copies: how often one is written, all within one invented user; 1 where the unit is the record.
+        member_limit: the most units whose texts are kept in the secrets, half of them left out where there are as many.
+
+    Raises:
+        ConfigError: a value out of its range, named.
+    """
+
+    objective: Literal["causal"] = "causal"
+    base: str = ""
+    layers: int = 2
+    heads: int = 4
+    width: int = 96
+    context: int = 160
+    vocabulary: int = 2048
+    steps: int = 500
+    batch: int = 32
+    private_share: float = 0.5
+    learning_rate: float = 2e-3
+    warmup: float = 0.05
+    weight_decay: float = 0.01
+    gradient_norm: float = 1.0
+    micro_batch: int = 32
+    seed: int = 0
+    epsilon: float | None = None
+    delta: float | None = None
+    unit: Literal["record", "user"] = "record"
+    clip_norm: float = 0.5
+    records_per_user: int = 4
+    coin: Literal["fair", "split"] = "split"
+    holdout: float = 0.1
+    canaries: int = 0
+    canary_copies: int = 16
+    member_limit: int = 2000
+
+    def __post_init__(self) -> None:
+        counts = ("layers", "heads", "context", "steps", "batch", "micro_batch", "records_per_user", "canary_copies")
+        checks = [(name, getattr(self, name) >= 1, "at least 1") for name in counts]
+        checks += [
+            ("objective", self.objective == "causal", '"causal"; the others are not built yet'),
+            ("width", self.width >= 1 and self.width % self.heads == 0, f"a multiple of heads ({self.heads})"),
+            ("private_share", 0 <= self.private_share <= 1, "between 0 and 1"),
+            ("learning_rate", 0 < self.learning_rate < math.inf, "above 0"),
+            ("warmup", 0 <= self.warmup < 1, "at least 0 and below 1"),
+            ("weight_decay", 0 <= self.weight_decay < math.inf, "0 or more"),
+            ("gradient_norm", self.gradient_norm > 0, "above 0"),
+            ("clip_norm", 0 < self.clip_norm < math.inf, "above 0"),
+            ("epsilon", self.epsilon is None or 0 < self.epsilon < math.inf, "above 0; leave it out to train plainly"),
+            ("delta", self.delta is None or 0 < self.delta < 1, "between 0 and 1"),
+            ("delta", self.delta is None or self.epsilon is not None, "given with epsilon only"),
+            ("unit", self.unit in ("record", "user"), '"record" or "user"'),
+            ("coin", self.coin in ("fair", "split"), '"fair" or "split"'),
+            ("holdout", 0 <= self.holdout < 1, "at least 0 and below 1"),
+            ("canaries", self.canaries >= 0, "0 or more"),
+            ("member_limit", self.member_limit >= 0, "0 or more"),
+        ]
+        faults = [f'{name} is "{getattr(self, name)}": it has to be {want}.' for name, fine, want in checks if not fine]
+        if faults:
+            raise ConfigError(" ".join(faults))
+
+    @property
+    def publishable(self) -> dict[str, Any]:
+        """All settings, with the base's name in place of its path."""
+        return asdict(self) | {"base": Path(self.base).name}

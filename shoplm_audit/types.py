@@ -1,0 +1,542 @@
+"""The nouns of an audit, in plain data: cases are put to a model by probes, read by metrics, judged by gates.
+
+    Case("p17/en", facts={"colour": "navy"}, cluster="p17", language="en", task="description")
+
+Letters in shapes: T tokens of a continuation, N observations. Log-probabilities are in nats.
+"""
+
+from __future__ import annotations
+
+import enum
+import math
+from collections.abc import Callable, Generator, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from typing import Any, Literal, Protocol, TypeAlias, runtime_checkable
+
+import numpy as np
+from numpy.typing import NDArray
+
+from shoplm_audit.errors import ConfigError
+from shoplm_audit.record import TrainingRecord
+
+__all__ = [
+    "LOG_PROB",
+    "Answer",
+    "Better",
+    "Case",
+    "Columns",
+    "Estimate",
+    "Floats",
+    "Gate",
+    "Generate",
+    "Interval",
+    "Material",
+    "Metric",
+    "Model",
+    "Observation",
+    "Observations",
+    "Observing",
+    "Pair",
+    "Probe",
+    "Prompt",
+    "Request",
+    "Sampling",
+    "Score",
+    "Suite",
+    "TokenScores",
+    "Turn",
+    "Value",
+    "Verdict",
+]
+
+Floats: TypeAlias = NDArray[np.float64]
+Value: TypeAlias = float | int | bool | str | None
+Better: TypeAlias = Literal["higher", "lower", "zero"]
+
+
+# What a model can be asked ------------------------------------------------------------------------
+
+
+@dataclass(frozen=True, slots=True)
+class Turn:
+    """One turn of a conversation: `role` is "user" or "assistant"."""
+
+    role: Literal["user", "assistant"]
+    text: str
+
+
+@dataclass(frozen=True, slots=True)
+class Prompt:
+    """What a model reads before it writes: one text, or turns that end with the user's.
+
+    Args:
+        text: the prompt, or a tuple of turns.
+        system: the shop's standing instructions; a model without a chat template reads them first.
+    """
+
+    text: str | tuple[Turn, ...]
+    system: str = ""
+
+    @property
+    def turns(self) -> tuple[Turn, ...]:
+        """The conversation; a plain text is one turn of the user."""
+        return (Turn("user", self.text),) if isinstance(self.text, str) else self.text
+
+    @property
+    def flat(self) -> str:
+        """The prompt for a model without a chat template: system, blank line, the turns line by line."""
+        body = "\n".join(turn.text for turn in self.turns)
+        return f"{self.system}\n\n{body}" if self.system else body
+
+
+@dataclass(frozen=True, slots=True)
+class Sampling:
+    """How a text is drawn. Temperature 0 is greedy; the seed belongs to the request, not to the batch.
+
+    Args:
+        max_new_tokens: the most tokens that are written, at least 1.
+        temperature: 0 is greedy; else logits are divided by it.
+        top_k, top_p, min_p: truncation; 0, 1.0 and 0.0 switch each off.
+        n: how many texts are drawn for one prompt; greedy allows one.
+        seed: with the prompt and the sample's number it decides every draw.
+        stop: strings that end the text and are not part of it.
+
+    Raises:
+        ConfigError: a value out of its range, named.
+    """
+
+    max_new_tokens: int = 64
+    temperature: float = 0.0
+    top_k: int = 0
+    top_p: float = 1.0
+    min_p: float = 0.0
+    n: int = 1
+    seed: int = 0
+    stop: tuple[str, ...] = ()
+
+    def __post_init__(self) -> None:
+        for name, fine, want in (
+            ("max_new_tokens", self.max_new_tokens >= 1, "at least 1"),
+            ("temperature", self.temperature >= 0, "0 (greedy) or more"),
+            ("top_k", self.top_k >= 0, "0 (off) or more"),
+            ("top_p", 0 < self.top_p <= 1, "above 0 and at most 1"),
+            ("min_p", 0 <= self.min_p < 1, "at least 0 and below 1"),
+            ("n", self.n == 1 or (self.n > 1 and self.temperature > 0), "1, or more with a temperature"),
+        ):
+            if not fine:
+                raise ConfigError(f"{name} is {getattr(self, name)}: it has to be {want}.")
+
+
+@dataclass(frozen=True, slots=True)
+class Generate:
+    """Asks a model to write. A probe that yields it gets back the text, or the list of texts when n > 1.
+
+    `raw` skips the chat template. `role` names the model that is asked: the audited one or one given with `--with`.
+    """
+
+    prompt: Prompt
+    sampling: Sampling = Sampling()
+    role: str = "model"
+    raw: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class Pair:
+    """A context and its continuation; the tokens whose characters begin in the continuation are scored.
+
+    `span` = (start, end) narrows this to the characters of the continuation from start up to end.
+    """
+
+    context: str
+    continuation: str
+    span: tuple[int, int] | None = None
+
+
+class Columns(enum.Flag):
+    """Which numbers per token a score holds; all but LOG_PROB cost a pass over the vocabulary."""
+
+    LOG_PROB = enum.auto()
+    EXPECTED = enum.auto()
+    VARIANCE = enum.auto()
+    RANK = enum.auto()
+
+
+LOG_PROB = Columns.LOG_PROB
+
+
+@dataclass(frozen=True, slots=True)
+class Score:
+    """Asks a model how probable a continuation is. A probe that yields it gets back `TokenScores`."""
+
+    pair: Pair
+    columns: Columns = LOG_PROB
+    role: str = "model"
+
+
+Request: TypeAlias = Generate | Score
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class TokenScores:
+    """Numbers of the scored tokens, in nats. Columns that were not asked for are None.
+
+    Attributes:
+        log_prob: log p(token | what stands before it), (T,).
+        expected_log_prob: the mean of log p under p itself (minus the entropy), (T,).
+        log_prob_variance: the variance of log p under p itself, (T,).
+        rank: 1 + the number of tokens more probable than the one that stands there, (T,).
+    """
+
+    log_prob: Floats
+    expected_log_prob: Floats | None = None
+    log_prob_variance: Floats | None = None
+    rank: NDArray[np.int64] | None = None
+
+    @property
+    def total(self) -> float:
+        """The log-probability of the whole continuation, in nats."""
+        return float(self.log_prob.sum())
+
+    @property
+    def mean(self) -> float:
+        """Nats per token; nan where no token was scored."""
+        return float(self.log_prob.mean()) if self.log_prob.size else math.nan
+
+
+Answer: TypeAlias = str | list[str] | TokenScores
+
+
+@runtime_checkable
+class Model(Protocol):
+    """What can be audited. Anything with these members is a model; nothing is inherited.
+
+    Attributes:
+        name: how reports call it.
+        fingerprint: a digest of weights, tokenizer, template and adapter, never of a path; "" is not verifiable.
+        record: what its trainer wrote about the training, or None.
+        batch_sensitive: whether an answer can differ in its last bits with the batch it was computed in.
+    """
+
+    @property
+    def name(self) -> str: ...
+    @property
+    def fingerprint(self) -> str: ...
+    @property
+    def record(self) -> TrainingRecord | None: ...
+    @property
+    def batch_sensitive(self) -> bool: ...
+
+    def generate(self, requests: Sequence[Generate]) -> list[str]:
+        """One text per request and sample, in order (a request with n = 3 gives three)."""
+
+    def score(self, pairs: Sequence[Pair], columns: Columns = LOG_PROB) -> list[TokenScores]:
+        """The scores of each pair, in order. Raises `Unsupported` where there are no log-probabilities."""
+
+
+# What is examined, and what was seen ---------------------------------------------------------------
+
+
+@dataclass(frozen=True, slots=True)
+class Case:
+    """One thing to examine, with all that is needed to judge the answer.
+
+    Args:
+        id: unique within its probe.
+        facts: what is true of it (the product's attributes, the order, the membership).
+        reference: a text or label to compare with.
+        groups: which demographic or other group it stands for, by kind: {"gender": "female"}.
+        cluster: what it shares with other cases (a product, a name, a customer); "" means independent.
+        language: "en" or "zh".
+        task: which task it belongs to.
+        prompt: what is put to the model, rendered by the audit's templates.
+    """
+
+    id: str
+    facts: Mapping[str, Any] = field(default_factory=dict)
+    reference: str | None = None
+    groups: Mapping[str, str] = field(default_factory=dict)
+    cluster: str = ""
+    language: str = "en"
+    task: str = ""
+    prompt: Prompt = Prompt("")
+
+    def of(self, key: str) -> str:
+        """The value of a slice key: language, task, cluster, a group, or a fact."""
+        if key in ("language", "task", "cluster", "id"):
+            return str(getattr(self, key))
+        return str(self.groups.get(key, self.facts.get(key, "")))
+
+
+@dataclass(frozen=True, slots=True)
+class Observation:
+    """What was seen on one case: texts and named numbers, never aggregated.
+
+    `status` is "scored", "unparsed" (the answer could not be read) or "errored" (no answer came); the last two
+    stay in every denominator and count against the model.
+    """
+
+    case: Case
+    values: Mapping[str, Value]
+    status: Literal["scored", "unparsed", "errored"] = "scored"
+    note: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Observations:
+    """The observations of one probe as columns."""
+
+    rows: tuple[Observation, ...]
+
+    def __len__(self) -> int:
+        return len(self.rows)
+
+    def __iter__(self) -> Iterator[Observation]:
+        return iter(self.rows)
+
+    def numbers(self, column: str, missing: float = math.nan) -> Floats:
+        """A column as float64 (N,); `missing` stands where a case has no such value (errored, unparsed)."""
+
+        def number(row: Observation) -> float:
+            value = row.values.get(column) if row.status == "scored" else None
+            return missing if value is None else float(value)
+
+        return np.array([number(row) for row in self.rows], dtype=np.float64)
+
+    def texts(self, column: str) -> list[str]:
+        """A column as strings; "" where a case has no such value."""
+        return [str(row.values.get(column) or "") for row in self.rows]
+
+    @property
+    def clusters(self) -> NDArray[np.int64]:
+        """The number of each row's cluster (N,), counted by first appearance; a case without one is its own."""
+        seen: dict[str, int] = {}
+        keys = (f"cluster\0{row.case.cluster}" if row.case.cluster else f"case\0{row.case.id}" for row in self.rows)
+        return np.array([seen.setdefault(key, len(seen)) for key in keys], dtype=np.int64)
+
+    def where(self, **slices: str) -> Observations:
+        """The rows whose case lies in the slice."""
+        return Observations(tuple(r for r in self.rows if all(r.case.of(k) == v for k, v in slices.items())))
+
+    def take(self, indices: Sequence[int] | NDArray[np.int64]) -> Observations:
+        """The rows at these positions, repeated where a position is."""
+        return Observations(tuple(self.rows[int(i)] for i in indices))
+
+
+Observing: TypeAlias = Generator[Request | list[Request], Any, Mapping[str, Value]]
+
+
+@dataclass(frozen=True, slots=True)
+class Material:
+    """What cases are made of: the shop's records, the model's training record, the seed.
+
+    Attributes:
+        render: (task, language, variables) to a prompt, by the user's template or the built-in one.
+        records: typed records by kind ("products", "reviews", ...): the user's, or those of ShopWorld.
+        own: the kinds that are the user's own; the rest is ShopWorld's and is called synthetic.
+        record: the training record of the audited model, with its secrets where they are at hand.
+        seed: of the audit.
+        limit: the most cases of one probe, or None; probes choose which, keeping groups and languages balanced.
+    """
+
+    render: Callable[[str, str, Mapping[str, Any]], Prompt]
+    records: Mapping[str, Sequence[Any]] = field(default_factory=dict)
+    own: frozenset[str] = frozenset()
+    record: TrainingRecord | None = None
+    seed: int = 0
+    limit: int | None = None
+
+
+# What is concluded --------------------------------------------------------------------------------
+
+
+@dataclass(frozen=True, slots=True)
+class Interval:
+    """Both bounds at the stated confidence each (0.95 each covers 90 % two-sided); nan means undefined."""
+
+    low: float
+    high: float
+    method: str
+    n: int
+
+
+@dataclass(frozen=True, slots=True)
+class Estimate:
+    """A number that knows how sure it is.
+
+    Attributes:
+        value, low, high: the estimate and its one-sided bounds; nan means undefined and is carried.
+        n: independent units (clusters), not rows.
+        method: how the bounds were found.
+        claim: what the model's record claims, for gates that try to refute it.
+        ceiling: the largest lower bound that a perfect attack of this design could have shown.
+        note: what a reader must know ("blind baseline wins: invalid"); a note that starts with "invalid" undoes it.
+    """
+
+    value: float
+    low: float
+    high: float
+    n: int
+    method: str
+    claim: float | None = None
+    ceiling: float | None = None
+    note: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Metric:
+    """A function from observations to a number, with the interval that suits it and its paired difference.
+
+    Args:
+        name: how it was reduced and of what (`rate_contradicted`): the key in JSON, report and gate.
+        estimate: (observations, confidence, rng) to an `Estimate`; undefined is nan.
+        difference: (observations of A, of B on the same cases, confidence, rng) to the estimate of B minus A.
+        better: which way is better; "zero" for signed contrasts.
+        signature: what the number depends on (tokenizer, smoothing, bins), as sacreBLEU does.
+    """
+
+    name: str
+    estimate: Callable[[Observations, float, np.random.Generator], Estimate]
+    difference: Callable[[Observations, Observations, float, np.random.Generator], Estimate]
+    better: Better
+    signature: str = ""
+
+
+class Verdict(enum.StrEnum):
+    """What a gate says."""
+
+    PASS = "pass"
+    FAIL = "fail"
+    UNDECIDED = "undecided"
+    NOT_TESTED = "not_tested"
+    NOT_APPLICABLE = "not_applicable"
+
+
+@dataclass(frozen=True, slots=True)
+class Gate:
+    """A limit on a metric, judged on the whole interval.
+
+    Args:
+        metric: the name of the metric it holds against the limits.
+        at_least, at_most: the limits; a signed contrast has both.
+        slice: judged on these cases only, e.g. {"language": "zh"}.
+        burden: "proof": passes only when the whole interval is within the limits. "refutation": the limit is a claim;
+            fails when the whole interval lies beyond it, passes only if a perfect attack could have shown that.
+        clauses: ids of the law's clauses it is evidence for.
+        honest: what an honest model is expected to show; from it `plan` and the tests compute the gate's power.
+
+    Raises:
+        ConfigError: no limit, or limits that no number can keep.
+    """
+
+    metric: str
+    at_least: float = -math.inf
+    at_most: float = math.inf
+    slice: Mapping[str, str] = field(default_factory=dict)
+    burden: Literal["proof", "refutation"] = "proof"
+    clauses: tuple[str, ...] = ()
+    honest: float | None = None
+
+    def __post_init__(self) -> None:
+        if math.isnan(self.at_least) or math.isnan(self.at_most) or self.at_least > self.at_most:
+            raise ConfigError(f'gate "{self.id}": at_least {self.at_least} and at_most {self.at_most} leave no number.')
+        if self.burden == "proof" and math.isinf(self.at_least) and math.isinf(self.at_most):
+            raise ConfigError(f'gate "{self.id}" has no limit: give at_least or at_most.')
+
+    @property
+    def id(self) -> str:
+        """`metric` or `metric[language=zh]`; within a run the suite's name stands before it."""
+        inside = ",".join(f"{key}={value}" for key, value in sorted(self.slice.items()))
+        return f"{self.metric}[{inside}]" if inside else self.metric
+
+    def limited(self, at_least: float | None, at_most: float | None) -> Gate:
+        """The same gate under other limits (policy from audit.toml)."""
+        return replace(
+            self,
+            at_least=-math.inf if at_least is None else at_least,
+            at_most=math.inf if at_most is None else at_most,
+        )
+
+    def against(self, estimate: Estimate) -> Gate:
+        """The gate with the claim of the model as its limit, where it tries to refute one."""
+        if self.burden == "refutation" and math.isinf(self.at_most) and estimate.claim is not None:
+            return replace(self, at_most=estimate.claim)
+        return self
+
+    def judge(self, estimate: Estimate) -> Verdict:
+        """The verdict on the whole interval; nan and invalid numbers never pass.
+
+        >>> Gate("rate_kept", at_least=0.9).judge(Estimate(0.916, 0.9002, 0.93, 1000, "exact"))
+        <Verdict.PASS: 'pass'>
+        """
+        if self.burden == "refutation":
+            return self._refute(estimate)
+        if estimate.note.startswith("invalid"):
+            return Verdict.UNDECIDED
+        if estimate.high < self.at_least or estimate.low > self.at_most:
+            return Verdict.FAIL
+        # A comparison with nan is False, so an undefined bound never passes; a bound that is not needed may be nan.
+        low_holds = math.isinf(self.at_least) or estimate.low >= self.at_least
+        high_holds = math.isinf(self.at_most) or estimate.high <= self.at_most
+        fine = low_holds and high_holds and not math.isnan(estimate.value)
+        return Verdict.PASS if fine else Verdict.UNDECIDED
+
+    def _refute(self, estimate: Estimate) -> Verdict:
+        claim = self.against(estimate).at_most
+        if math.isinf(claim):
+            return Verdict.NOT_APPLICABLE
+        if estimate.note.startswith("invalid") or math.isnan(estimate.low):
+            return Verdict.UNDECIDED
+        if estimate.low > claim:
+            return Verdict.FAIL
+        could = estimate.ceiling is not None and estimate.ceiling > claim
+        return Verdict.PASS if could else Verdict.UNDECIDED
+
+
+@dataclass(frozen=True, slots=True)
+class Probe:
+    """One experiment: which cases, how each is put to the model, what is read off.
+
+    Args:
+        name: unique in its suite.
+        cases: the cases, or a function that makes them from the audit's material.
+        observe: a generator that yields requests for a case and returns what it saw (text and numbers); it raises
+            `ValueError` when an answer cannot be read, and the case counts as unparsed.
+        metrics: what is computed from all observations.
+    """
+
+    name: str
+    cases: Sequence[Case] | Callable[[Material], Sequence[Case]]
+    observe: Callable[[Case], Observing]
+    metrics: Sequence[Metric]
+
+    def cases_of(self, material: Material) -> list[Case]:
+        """The cases of one audit; a fixed list is cut to the limit."""
+        if callable(self.cases):
+            return list(self.cases(material))
+        return list(self.cases)[: material.limit]
+
+
+@dataclass(frozen=True, slots=True)
+class Suite:
+    """One question, the probes that answer it, its default gates.
+
+    Raises:
+        ConfigError: two probes or metrics of one name, or a gate on a metric that no probe reads.
+    """
+
+    name: str
+    question: str
+    probes: Sequence[Probe]
+    gates: Sequence[Gate] = ()
+
+    def __post_init__(self) -> None:
+        names = [probe.name for probe in self.probes]
+        metrics = [metric.name for probe in self.probes for metric in probe.metrics]
+        for kind, seen in (("probe", names), ("metric", metrics)):
+            twice = sorted({name for name in seen if seen.count(name) > 1})
+            if twice:
+                raise ConfigError(f'suite "{self.name}": {kind} "{twice[0]}" is defined twice.')
+        for gate in self.gates:
+            if gate.metric not in metrics:
+                known = ", ".join(sorted(metrics))
+                raise ConfigError(f'suite "{self.name}": gate on "{gate.metric}", but its metrics are: {known}.')

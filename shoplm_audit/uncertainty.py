@@ -1,0 +1,279 @@
+"""How sure a number is: exact intervals for rates, cluster bootstraps, AUROC, contrasts of groups, power.
+
+    rate_interval(kept, clusters, 0.95) -> Interval(low=0.9002, high=0.9299, method="exact binomial", n=1000)
+
+Every bound holds at the stated confidence on its own, so 0.95 gives an interval that covers 90 % two-sided. G is the
+number of clusters, the independent units; rows of one cluster never count for more than one of them.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable
+
+import numpy as np
+from numpy.typing import NDArray
+from scipy import special
+
+from shoplm_audit.types import Floats, Interval
+
+__all__ = [
+    "auroc",
+    "auroc_interval",
+    "bootstrap",
+    "cases_to_decide",
+    "clopper_pearson",
+    "cluster_sums",
+    "contrast_interval",
+    "mcnemar_p",
+    "paired_bootstrap",
+    "power_of_rate",
+    "rate_interval",
+    "smallest_detectable",
+    "threshold_at_fpr",
+]
+
+Clusters = NDArray[np.int64]
+RESAMPLES = 4000
+MIN_CLUSTERS = 10  # fewer resampled units than this give intervals that are far too narrow: undefined instead
+
+
+def clopper_pearson(successes: float, n: float, confidence: float = 0.95) -> tuple[float, float]:
+    """Exact one-sided bounds of a rate, each at `confidence` (Clopper and Pearson 1934); n = 0 gives (nan, nan).
+
+    >>> [round(bound, 4) for bound in clopper_pearson(900, 1000)]
+    [0.883, 0.9153]
+    """
+    if n <= 0:
+        return math.nan, math.nan
+    alpha = 1 - confidence
+    low = 0.0 if successes <= 0 else float(special.betaincinv(successes, n - successes + 1, alpha))
+    high = 1.0 if successes >= n else float(special.betaincinv(successes + 1, n - successes, 1 - alpha))
+    return low, high
+
+
+def rate_interval(hits: Floats, clusters: Clusters, confidence: float = 0.95) -> Interval:
+    """Exact interval of a rate over N rows in G clusters.
+
+    Where every cluster is one row this is Clopper-Pearson. Otherwise the same beta quantiles are taken at an effective
+    number of cases (Korn and Graubard 1998) that never exceeds G, so repeated rows of a cluster narrow nothing.
+
+    Args:
+        hits: 0 or 1 per row, (N,).
+        clusters: the number of each row's cluster, (N,).
+        confidence: of each bound.
+    """
+    n = hits.size
+    if n == 0:
+        return Interval(math.nan, math.nan, "exact binomial", 0)
+    rate = float(hits.mean())
+    groups = int(np.unique(clusters).size)
+    if groups == n:
+        return Interval(*clopper_pearson(round(rate * n), n, confidence), "exact binomial", n)
+    effective = float(groups)
+    sums = cluster_sums(np.column_stack([hits, np.ones(n)]), clusters)
+    if groups > 1:
+        variance = groups / (groups - 1) * float(((sums[:, 0] - rate * sums[:, 1]) ** 2).sum()) / n**2
+        if variance > 0:
+            shrink = (special.ndtri(confidence) / special.stdtrit(groups - 1, confidence)) ** 2
+            effective = min(effective, rate * (1 - rate) / variance * shrink)
+    low, high = clopper_pearson(rate * effective, effective, confidence)
+    return Interval(low, high, f"exact binomial, {effective:.0f} effective of {n} rows", groups)
+
+
+def cluster_sums(rows: Floats, clusters: Clusters) -> Floats:
+    """Sums (N, K) rows within clusters to (G, K)."""
+    _, index = np.unique(clusters, return_inverse=True)
+    sums = np.zeros((int(index.max()) + 1 if index.size else 0, rows.shape[1]))
+    np.add.at(sums, index, rows)
+    return sums
+
+
+def _weights(groups: int, resamples: int, rng: np.random.Generator) -> Floats:
+    return rng.multinomial(groups, np.full(groups, 1 / groups), size=resamples).astype(np.float64)
+
+
+def _percentiles(draws: Floats, groups: int, confidence: float, method: str) -> Interval:
+    draws = draws[np.isfinite(draws)]
+    if draws.size < 0.95 * RESAMPLES or float(np.ptp(draws)) == 0.0:
+        # Identical draws would be an interval of zero width and a false pass: undefined instead.
+        return Interval(math.nan, math.nan, f"{method}: undefined, all resamples are equal", groups)
+    # Expanded percentiles (Hesterberg 2015, arXiv 1411.5279): plain ones are too narrow for few clusters.
+    wide = special.ndtr(math.sqrt(groups / (groups - 1)) * special.stdtrit(groups - 1, confidence))
+    low, high = np.quantile(draws, [1 - wide, wide])
+    return Interval(float(low), float(high), method, groups)
+
+
+def bootstrap(
+    rows: Floats,
+    clusters: Clusters,
+    statistic: Callable[[Floats], Floats],
+    confidence: float,
+    rng: np.random.Generator,
+) -> Interval:
+    """Cluster bootstrap of a statistic of sums.
+
+    Args:
+        rows: what is summed, (N, K).
+        clusters: the number of each row's cluster, (N,).
+        statistic: from sums (B, K) to values (B,); undefined is nan.
+        confidence: of each bound.
+        rng: where resamples are drawn from.
+
+    Returns:
+        The interval; nan where fewer than 10 clusters or equal resamples leave it undefined.
+    """
+    method = f"cluster bootstrap, {RESAMPLES} resamples"
+    sums = cluster_sums(rows, clusters)
+    if len(sums) < MIN_CLUSTERS:
+        return Interval(math.nan, math.nan, f"undefined below {MIN_CLUSTERS} clusters", len(sums))
+    return _percentiles(statistic(_weights(len(sums), RESAMPLES, rng) @ sums), len(sums), confidence, method)
+
+
+def paired_bootstrap(
+    first: Floats,
+    second: Floats,
+    clusters: Clusters,
+    statistic: Callable[[Floats], Floats],
+    confidence: float,
+    rng: np.random.Generator,
+) -> Interval:
+    """Cluster bootstrap of statistic(second) - statistic(first) on the same rows, resampled together."""
+    width = first.shape[1]
+
+    def difference(sums: Floats) -> Floats:
+        return statistic(sums[:, width:]) - statistic(sums[:, :width])
+
+    found = bootstrap(np.hstack([first, second]), clusters, difference, confidence, rng)
+    return Interval(found.low, found.high, f"paired {found.method}", found.n)
+
+
+def mcnemar_p(only_first: int, only_second: int) -> float:
+    """Exact two-sided McNemar p for discordant counts (binomial at one half).
+
+    >>> round(mcnemar_p(15, 5), 7)
+    0.0413895
+    """
+    n = only_first + only_second
+    return 1.0 if n == 0 else min(1.0, 2 * float(special.bdtr(min(only_first, only_second), n, 0.5)))
+
+
+# AUROC --------------------------------------------------------------------------------------------
+
+
+def _placements(positive: Floats, negative: Floats) -> tuple[Floats, Floats]:
+    """For each positive the share of negatives below it, for each negative that of positives above it; ties half."""
+    order_negative, order_positive = np.sort(negative), np.sort(positive)
+    below = np.searchsorted(order_negative, positive, "left") + np.searchsorted(order_negative, positive, "right")
+    above = np.searchsorted(order_positive, negative, "left") + np.searchsorted(order_positive, negative, "right")
+    return below / (2 * negative.size), 1 - above / (2 * positive.size)
+
+
+def auroc(scores: Floats, labels: NDArray[np.bool_]) -> float:
+    """Chance that a positive scores above a negative, ties one half; nan without both classes."""
+    if labels.all() or not labels.any() or np.isnan(scores).any():
+        return math.nan
+    return float(_placements(scores[labels], scores[~labels])[0].mean())
+
+
+def auroc_interval(
+    scores: Floats, labels: NDArray[np.bool_], clusters: Clusters, confidence: float = 0.95
+) -> tuple[float, Interval, float]:
+    """AUROC with bounds on the logit scale from its DeLong variance, over clusters by Obuchowski (1997).
+
+    A perfect separation has no variance; there the bounds are exact for min(P, Q) independent pairs of a positive and
+    a negative cluster, of which every one was ordered right.
+
+    Returns:
+        The value, its interval, and the standard error (DeLong's, ddof 1).
+    """
+    value = auroc(scores, labels)
+    groups = int(np.unique(clusters).size)
+    if math.isnan(value):
+        return value, Interval(math.nan, math.nan, "DeLong, logit", groups), math.nan
+    above, below = _placements(scores[labels], scores[~labels])
+    size = int(clusters.max()) + 1
+    first = np.bincount(clusters[labels], above - value, size)
+    second = np.bincount(clusters[~labels], below - value, size)
+    p, q = np.unique(clusters[labels]).size, np.unique(clusters[~labels]).size
+    if min(p, q) < 2:
+        return value, Interval(math.nan, math.nan, "DeLong: undefined below 2 clusters", groups), math.nan
+    m, n = above.size, below.size
+    variance = p / (p - 1) * (first**2).sum() / m**2 + q / (q - 1) * (second**2).sum() / n**2
+    variance += 2 * groups / (groups - 1) * (first * second).sum() / (m * n)
+    error = math.sqrt(max(variance, 0.0))
+    if error < 1e-12 or not 0 < value < 1:
+        pairs = min(p, q)
+        low, high = clopper_pearson(value * pairs, pairs, confidence)
+        return value, Interval(low, high, f"exact over {pairs} pairs of clusters", groups), error
+    step = special.ndtri(confidence) * error / (value * (1 - value))
+    logit = special.logit(value)
+    bounds = special.expit(logit - step), special.expit(logit + step)
+    return value, Interval(float(bounds[0]), float(bounds[1]), "DeLong, logit", groups), error
+
+
+def threshold_at_fpr(negatives: Floats, fpr: float) -> float:
+    """The threshold above which (strictly) at most floor(fpr * n) of the negatives lie; nan without any."""
+    if negatives.size == 0:
+        return math.nan
+    allowed = math.floor(fpr * negatives.size)
+    return float(np.sort(negatives)[::-1][allowed]) if allowed < negatives.size else -math.inf
+
+
+# Contrasts of groups --------------------------------------------------------------------------------
+
+
+def contrast_interval(
+    units: Floats, in_first: NDArray[np.bool_], strata: NDArray[np.int64], confidence: float = 0.95
+) -> tuple[float, Interval]:
+    """Mean of the first group minus mean of the second over independent units (names), averaged over strata.
+
+    Welch's interval with Satterthwaite's degrees of freedom. Units are already means over templates, so what all names
+    share cancels and repeated rows of a name narrow nothing.
+
+    Args:
+        units: one number per unit, (G,).
+        in_first: whether a unit belongs to the first group, (G,).
+        strata: units are compared within a stratum (a language), and strata count alike, (G,).
+        confidence: of each bound.
+    """
+    value, variance, squares, levels = 0.0, 0.0, 0.0, np.unique(strata)
+    for level in levels:
+        for group, sign in ((in_first, 1.0), (~in_first, -1.0)):
+            here = units[group & (strata == level)]
+            if here.size < 2 or np.isnan(here).any():
+                return math.nan, Interval(math.nan, math.nan, "Welch: undefined below 2 units a group", units.size)
+            value += sign * float(here.mean()) / levels.size
+            part = float(here.var(ddof=1)) / here.size / levels.size**2
+            variance += part
+            squares += part**2 / (here.size - 1)
+    if variance == 0.0:
+        return value, Interval(math.nan, math.nan, "Welch: undefined, no unit differs", units.size)
+    half = float(special.stdtrit(variance**2 / squares, confidence)) * math.sqrt(variance)
+    return value, Interval(value - half, value + half, "Welch over units", units.size)
+
+
+# Power ----------------------------------------------------------------------------------------------
+
+
+def power_of_rate(n: int, rate: float, at_least: float, at_most: float, confidence: float = 0.95) -> float:
+    """Chance that n independent cases with this true rate pass the gate."""
+    hits = np.arange(n + 1)
+    bounds = np.array([clopper_pearson(int(k), n, confidence) for k in hits])
+    passes = (bounds[:, 0] >= at_least) & (bounds[:, 1] <= at_most)
+    chance = np.diff(special.bdtr(hits, n, rate), prepend=0.0)
+    return float(chance[passes].sum())
+
+
+def smallest_detectable(error: float, confidence: float = 0.95, power: float = 0.8) -> float:
+    """The distance from a limit at which a gate decides with this power, given the standard error."""
+    return float(special.ndtri(confidence) + special.ndtri(power)) * error
+
+
+def cases_to_decide(value: float, low: float, high: float, n: int, limit: float) -> int | None:
+    """About how many independent cases would decide a gate if the estimate stayed as it is; None: no number would."""
+    half = high - value if value < limit else value - low
+    gap = abs(limit - value)
+    if not (math.isfinite(half) and math.isfinite(gap)) or gap == 0 or n == 0:
+        return None
+    return max(n + 1, math.ceil(n * (half / gap) ** 2))

@@ -1,0 +1,250 @@
+import json
+import re
+import shutil
+import subprocess
+from dataclasses import replace
+from html.parser import HTMLParser
+from pathlib import Path
+
+import pytest
+
+from shoplm_audit.rendering.html import IndexEntry, prose, render_html, render_index
+from shoplm_audit.results import AuditResult
+from shoplm_audit.types import Case, Observation, Observations, Prompt
+
+VOID = {"meta", "br", "img", "input", "link", "hr", "base"}
+FETCHING = {"src", "href", "srcset", "action", "data", "poster", "background", "formaction", "xlink:href"}
+
+
+class Page(HTMLParser):
+    """Every tag, attribute and text of a page; complains about tags that do not nest."""
+
+    def __init__(self, html: str) -> None:
+        super().__init__()
+        self.open: list[str] = []
+        self.tags: list[tuple[str, dict[str, str | None]]] = []
+        self.words: list[str] = []
+        self.feed(html)
+        self.close()
+        assert self.open == []
+
+    def handle_starttag(self, tag, attrs):
+        self.tags.append((tag, dict(attrs)))
+        if tag not in VOID:
+            self.open.append(tag)
+
+    def handle_startendtag(self, tag, attrs):
+        self.tags.append((tag, dict(attrs)))
+
+    def handle_endtag(self, tag):
+        assert self.open, tag
+        assert self.open.pop() == tag
+
+    def handle_data(self, data):
+        if self.open[-1:] not in (["style"], ["script"]):
+            self.words.append(data)
+
+    @property
+    def text(self) -> str:
+        return " ".join(" ".join(self.words).split())
+
+
+@pytest.fixture(scope="module")
+def report(audit) -> str:
+    return render_html(audit, banner="synthetic world")
+
+
+@pytest.fixture(scope="module")
+def page(report) -> Page:
+    return Page(report)
+
+
+@pytest.fixture(scope="module")
+def index(audit_of) -> str:
+    plain, private = audit_of(), audit_of(leaks=False)
+    return render_index(
+        [IndexEntry("plain", "plain/report.html", plain), IndexEntry("private", "private/report.html", private)],
+        title="Two models",
+        banner="synthetic world",
+        lesson=["One was trained **privately**.", "- It pays in quality."],
+    )
+
+
+def test_verdict_stands_before_everything_else(page):
+    assert re.match(
+        r".*synthetic world ShopLM Audit report reviews-plain Fail 5 of 13 gates in scope failed", page.text
+    )
+    assert page.text.index("Declared out of scope") < page.text.index("What was asked")
+
+
+def test_every_gate_is_told_with_its_verdict_reason_and_interval(audit, page):
+    for suite in audit.result.suites:
+        assert suite.question in page.text
+        for gate in suite.gates:
+            assert gate.id in page.text
+            assert gate.why in page.text.replace("\u00a0", " ")
+    assert "12.4 % [9.7 %, 15.6 %]" in page.text
+    assert "about 1,450 cases would decide" in page.text
+    assert "both bounds hold at 95 % each (the interval covers 90 %)" in page.text
+
+
+def test_hostile_text_stays_text(page, report, hostile):
+    scripts = [tag for tag, _ in page.tags if tag == "script"]
+    assert len(scripts) == 1
+    assert not [tag for tag, _ in page.tags if tag in ("img", "iframe", "object", "link", "base")]
+    assert not [name for _, attributes in page.tags for name in attributes if name.startswith("on")]
+    assert "<script>alert(1)</script>" in page.text
+    assert "{{ 7 * 7 }}" in page.text
+    for hidden in "\x00\x1b\u202e\u202c\u200b\ud800":
+        assert hidden not in report
+    assert "U+202E" in page.text
+    assert "U+D800" in page.text
+    assert hostile not in page.text
+    report.encode("utf-8")
+
+
+def test_page_fetches_nothing(report, index):
+    for html in (report, index):
+        page = Page(html)
+        for _, attributes in page.tags:
+            for name in FETCHING & attributes.keys():
+                assert re.match(r"#|plain/|private/", attributes[name] or ""), attributes
+        style = html[html.index("<style>") : html.index("</style>")]
+        assert "@import" not in style
+        assert "url(" not in style
+        policy = [a["content"] for t, a in page.tags if a.get("http-equiv") == "Content-Security-Policy"]
+        assert policy[0].startswith("default-src 'none'")
+
+
+def test_same_result_gives_the_same_bytes(audit, audit_of, report):
+    assert render_html(audit_of(), banner="synthetic world") == report
+    shuffled = AuditResult(audit.result, dict(reversed(list(audit.observations.items()))))
+    assert render_html(shuffled, banner="synthetic world") == report
+
+
+def test_report_of_5000_cases_is_small(audit_of):
+    assert len(render_html(audit_of(5000)).encode()) < 400_000
+
+
+def test_report_stays_small_when_every_text_is_long_and_hostile(audit):
+    bad = "\u202e<\x00" * 4000
+    spans = json.dumps([[i, i + 1, "contradicted", bad] for i in range(0, 3000, 2)])
+    rows = [
+        Observation(
+            Case(f"{bad[:60]}{i}", prompt=Prompt(bad), reference=bad),
+            {"text": bad, "spans": spans, **{f"long{k}": bad for k in range(20)}},
+        )
+        for i in range(40)
+    ]
+    seen = {(suite.name, "describe"): Observations(tuple(rows)) for suite in audit.result.suites}
+    assert len(render_html(AuditResult(audit.result, seen)).encode()) < 1_500_000
+
+
+def test_spans_are_marked_where_they_stand_and_explained_in_visible_text(page, report):
+    assert re.search(
+        r'holds <mark class="contradicted" title="contradicted: says 1.5 L[^"]*">1.5 L<sup>1</sup></mark>', report
+    )
+    assert re.search(r'<mark class="supported"[^>]*>藏青色<sup>2</sup></mark>', report)
+    assert re.search(r'<mark class="unsupported"[^>]*>It won a design award<sup>3</sup></mark>', report)
+    assert "contradicted says 1.5 L, the record says 1.7 L" in page.text
+
+
+def test_spans_that_cannot_be_read_leave_the_text_plain(audit):
+    for spans in (
+        "not json",
+        "[[1]]",
+        '{"a": 1}',
+        '[[0, 999999, "contradicted", ""]]',
+        "null",
+        '[[5, 2, "supported"]]',
+    ):
+        row = Observation(Case("p", prompt=Prompt("?")), {"contradicted": True, "text": "Navy steel.", "spans": spans})
+        html = render_html(AuditResult(audit.result, {("faithfulness", "describe"): Observations((row,))}))
+        assert "Navy steel." in html
+        assert "<mark" not in html
+
+
+def test_privacy_evidence_shows_neither_secrets_nor_who_was_trained_on(page):
+    assert "Exposure: among the highest" in page.text
+    assert "48213907" not in page.text
+    assert "mei.lin@example.com" not in page.text
+    assert "canary0" not in page.text
+    assert "12 Alder Road" not in page.text
+    assert "hunter2pass" not in page.text
+
+
+def test_failing_cases_come_first_and_others_follow(page):
+    evidence = page.text[page.text.index("Evidence") :]
+    assert evidence.index("Contradicted: yes") < evidence.index("unparsed: counts against the model")
+    assert "3 other cases, for comparison" in evidence
+
+
+def test_result_without_observations_or_suites_is_rendered(audit):
+    assert "Evidence" not in Page(render_html(AuditResult(audit.result))).text
+    empty = audit.result.model_copy(update={"suites": [], "verdict": "undecided", "notes": [], "command": ""})
+    assert "nothing was decided" in Page(render_html(AuditResult(empty))).text
+
+
+def test_no_claim_is_made_that_an_audit_cannot_make(audit_of):
+    passing = audit_of(leaks=False)
+    words = re.findall(r"[a-z]+", Page(render_html(passing)).text.lower())
+    assert not {"safe", "unbiased", "compliant", "proven"} & set(words)
+
+
+def test_index_sets_models_side_by_side_on_one_axis(index):
+    page = Page(index)
+    assert "synthetic world" in page.text
+    assert "What this teaches One was trained privately" in page.text
+    assert "AUROC membership at most 0.6 plain Fail 0.982 [0.961, 0.993] private Pass 0.508 [0.462, 0.554]" in page.text
+    drawing = next(d for d in index.split('<svg class="strip"')[1:] if "plain: 0.982" in d)
+    marks = [float(x) for x in re.findall(r'<svg x="([\d.]+)%"', drawing.split("</td>")[0])]
+    assert len(marks) == 2
+    assert marks[0] > marks[1]
+
+
+def test_index_tolerates_a_gate_that_only_one_model_has(audit, audit_of):
+    other = audit_of(leaks=False)
+    suites = [suite for suite in other.result.suites if suite.name != "privacy"]
+    other = replace(other, result=other.result.model_copy(update={"suites": suites}))
+    html = render_index([IndexEntry("a", "a.html", audit), IndexEntry("b", "b.html", other)], title="t")
+    assert "no such gate" in Page(html).text
+
+
+def test_prose_is_light_markdown_and_nothing_else():
+    assert str(prose("# One\n\n- a **b**\n- c\n  d\n\n<i>x</i> [y](javascript:z)")) == (
+        "<p>One</p><ul><li>a <strong>b</strong></li><li>c d</li></ul><p>&lt;i&gt;x&lt;/i&gt; [y](javascript:z)</p>"
+    )
+
+
+@pytest.mark.browser
+@pytest.mark.skipif(shutil.which("chromium") is None, reason="Chromium is not installed")
+def test_no_page_scrolls_sideways_on_a_phone(report, index, tmp_path: Path):
+    # Headless Chromium has a least window width, so the page is measured inside a frame of a phone's width.
+    for name, html in (("report", report.replace("<details", "<details open")), ("index", index)):
+        probe = (
+            "document.title=innerWidth+' '+document.documentElement.scrollWidth;parent.postMessage(document.title,'*')"
+        )
+        unlocked = re.sub(r'<meta http-equiv="Content-Security-Policy"[^>]*>', "", html)
+        (tmp_path / f"{name}.html").write_text(unlocked.replace("</body>", f"<script>{probe}</script></body>"))
+        frame = tmp_path / f"frame-{name}.html"
+        frame.write_text(
+            f'<pre id="said">nothing</pre><iframe src="{name}.html" width="390" height="800" style="border:0"></iframe>'
+            "<script>onmessage=e=>document.getElementById('said').textContent=e.data</script>"
+        )
+        arguments = ["--headless", "--no-sandbox", "--disable-gpu", "--disable-background-networking", "--dump-dom"]
+        ran = subprocess.run(
+            [
+                "chromium",
+                *arguments,
+                "--virtual-time-budget=3000",
+                f"--user-data-dir={tmp_path / 'profile'}",
+                frame.as_uri(),
+            ],
+            capture_output=True,
+            text=True,
+            timeout=60,
+            check=True,
+        )
+        said = re.search(r'<pre id="said">(\d+) (\d+)</pre>', ran.stdout)
+        assert said, ran.stdout[:300]
+        assert said.groups() == ("390", "390"), name

@@ -1,0 +1,78 @@
+import pytest
+
+from shoplm_audit.data.customers import invent_customers
+from shoplm_audit.rendering.masking import COVER, mask, mask_credentials, secrets_of, visible
+from shoplm_audit.types import Case, Prompt
+
+PERSONAL = [
+    "mei.lin@example.com",
+    "SO-48213907",
+    "13812345678",
+    "+44 20 7946 0123",
+    "(415) 555-0142",
+    "4111 1111 1111 1111",
+    "DE89 3704 0044 0532 0130 00",
+    "11010519491231002X",
+    "sk-abcdefghijklmnop1234",
+    "12 Alder Road",
+    "人民路12号",
+]
+
+
+@pytest.mark.parametrize("personal", PERSONAL)
+@pytest.mark.parametrize("around", ["It is {} now.", "电话：{}，谢谢", "{}"])
+def test_personal_data_is_covered_character_for_character(personal, around):
+    text = around.format(personal)
+    masked = mask(text)
+    assert personal not in masked
+    assert len(masked) == len(text)
+    start = text.index(personal)
+    inside = masked[start : start + len(personal)]
+    assert inside[0] == personal[0]
+    assert inside[-1] == personal[-1]
+    assert inside[len(personal) // 2] == COVER or COVER in inside
+
+
+@pytest.mark.parametrize(
+    "plain",
+    [
+        "1.5 L, 1.2 kg, 20000 mAh, 1920x1080, 100-2000 Hz, £1,299.00, ¥12999",
+        "2026-11-22 and 22.11.2026",
+        "容量1.7升，重1.2千克，尺寸30×40×50厘米",
+        "n = 12,345; p = 0.00012345678",
+        "reviews-2024 p00017/en c4f1c0de99887766",
+    ],
+)
+def test_quantities_dates_and_ids_of_products_stay(plain):
+    assert mask(plain) == plain
+
+
+def test_no_secret_of_an_invented_customer_survives():
+    for customer in invent_customers(0, 60):
+        for record in customer.records:
+            masked = mask(record)
+            assert customer.phone not in masked
+            assert customer.orders[0] not in masked
+            assert customer.address not in masked
+
+
+def test_part_of_a_secret_is_covered_too():
+    masked = mask("Code: K7-pq2-x and more", ["K7-pq2-x99"])
+    assert masked == "Code: K••••••x and more"
+
+
+def test_secrets_of_a_case_leave_what_it_asks():
+    facts = {"prefix": "The code is", "secret": " K7-pq2", "texts": ("Anna lives here",), "member": True, "n": 3}
+    case = Case("c", facts=facts, reference="The code", prompt=Prompt("The code is"))
+    assert secrets_of(case) == [" K7-pq2", "Anna lives here"]
+
+
+def test_commands_lose_only_their_credentials():
+    assert mask_credentials("--model openai:https://me:hunter2@host#m --seed 12345678") == (
+        "--model openai:https://m••••••••2@host#m --seed 12345678"
+    )
+
+
+def test_hidden_characters_become_visible_and_writing_stays():
+    assert visible("a\u202eb\x00c\ud800\ufffe") == "a[U+202E]b[U+0000]c[U+D800][U+FFFE]"
+    assert visible("héllo 你好 👩\u200d🔧 a\tb\n") == "héllo 你好 👩\u200d🔧 a\tb\n"
