@@ -14,7 +14,14 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from shoplm_audit.audit import Policy, audit
     from shoplm_audit.data.lexicon import NAMES
-    from shoplm_audit.data.shopworld import OFFERS, description_variables, review_variables, shopworld
+    from shoplm_audit.data.shopworld import (
+        OFFERS,
+        description_variables,
+        review_variables,
+        sentiment_of,
+        sentiment_variables,
+        shopworld,
+    )
     from shoplm_audit.errors import AuditError, ConfigError, DataError, MachineError, ModelError, Unsupported
     from shoplm_audit.metrics.detection import auroc_of, label_auroc_of, scored, tpr_at_fpr_of, two_sided
     from shoplm_audit.metrics.fairness import contrast_of
@@ -61,7 +68,7 @@ if TYPE_CHECKING:
 _HOME = {
     "audit": ("Policy", "audit"),
     "data.lexicon": ("NAMES",),
-    "data.shopworld": ("OFFERS", "description_variables", "review_variables", "shopworld"),
+    "data.shopworld": ("OFFERS", "description_variables", "review_variables", "sentiment_of", "sentiment_variables", "shopworld"),
     "errors": ("AuditError", "ConfigError", "DataError", "MachineError", "ModelError", "Unsupported"),
     "metrics.detection": ("auroc_of", "label_auroc_of", "scored", "tpr_at_fpr_of", "two_sided"),
     "metrics.fairness": ("contrast_of",),
@@ -143,6 +150,8 @@ __all__ = [
     "review_variables",
     "same_length",
     "scored",
+    "sentiment_of",
+    "sentiment_variables",
     "shopworld",
     "sums_of",
     "tpr_at_fpr_of",

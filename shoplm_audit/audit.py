@@ -1,6 +1,6 @@
 """The audit: observe, estimate, judge, return.
 
-    audit("checkpoints/reviews", ["faithfulness", "privacy"]).verdict -> "fail"
+audit("checkpoints/reviews", ["faithfulness", "privacy"]).verdict -> "fail"
 """
 
 from __future__ import annotations
@@ -31,7 +31,7 @@ from shoplm_audit.store import Store
 from shoplm_audit.suites import card_of, load_suite
 from shoplm_audit.types import Case, Estimate, Gate, Material, Metric, Model, Observations, Probe, Suite, Verdict
 
-__all__ = ["Policy", "Progress", "Quiet", "Request", "audit", "cases_of", "judge", "suites_of"]
+__all__ = ["Keeper", "Policy", "Progress", "Quiet", "audit", "cases_of", "judge", "suites_of"]
 
 
 class Progress(Protocol):
@@ -135,15 +135,13 @@ def audit(
     loaded = suites_of(suites)
     spec = model if isinstance(model, str) else ""
     audited = load_model(model) if isinstance(model, str) else model
-    named = {"model": audited} | {k: load_model(m) if isinstance(m, str) else m for k, m in (roles or {}).items()}
-    models = {role: _remembered(one, store, run, progress) for role, one in named.items()}
+    named = {k: load_model(m) if isinstance(m, str) else m for k, m in (roles or {}).items()} | {"model": audited}
+    models = {role: _remembered(one, store, run and f"{run}/{role}", progress) for role, one in named.items()}
     own = dict(data or {})
     records = ShopRecords(own, seed)
     material = Material(prompts.render, records, frozenset(own), audited.record, seed, limit)
     observed: dict[tuple[str, str], Observations] = {}
-    told = [
-        _audit_suite(suite, models, material, policy, prompts, observed, progress, keeper) for suite in loaded
-    ]
+    told = [_audit_suite(suite, models, material, policy, prompts, observed, progress, keeper) for suite in loaded]
     verdicts = [gate.verdict for suite in told for gate in suite.gates]
     result = Result(
         verdict=_overall(verdicts),
@@ -212,7 +210,10 @@ def _audit_suite(
         keeper.exchanges[suite.name, probe.name] = run.exchanges
         for metric in probe.metrics:
             for inside in _slices(run.observations, metric, gates):
-                estimate = _estimate(metric, run.observations.where(**inside), inside, policy, material.seed, suite.name)
+                rows = run.observations.where(**inside)
+                if not len(rows):
+                    continue
+                estimate = _estimate(metric, rows, inside, policy, material.seed, suite.name)
                 found[_key(metric.name, inside)] = estimate
                 estimates.append(_told(metric, probe, inside, estimate, prompts))
     probes = {metric.name: probe.name for probe in suite.probes for metric in probe.metrics}
@@ -276,9 +277,7 @@ def _told(metric: Metric, probe: Probe, inside: dict[str, str], estimate: Estima
     )
 
 
-def judge(
-    suite: str, gate: Gate, estimate: Estimate | None, policy: Policy, probe: str, reason: str
-) -> GateResult:
+def judge(suite: str, gate: Gate, estimate: Estimate | None, policy: Policy, probe: str, reason: str) -> GateResult:
     """The verdict of one gate, with why in a sentence."""
     told: dict[str, Any] = {
         "id": f"{suite}.{gate.id}",
@@ -286,7 +285,7 @@ def judge(
         "slice": dict(gate.slice),
         "burden": gate.burden,
         "clauses": list(gate.clauses),
-        "at_least": gate.at_least if gate.at_least > -1e308 else None,
+        "at_least": gate.at_least,
         "at_most": gate.at_most,
     }
     excused = scoped_out(policy.scope, suite, probe, gate.id)
@@ -302,7 +301,7 @@ def judge(
         numbers = [
             uncertainty.cases_to_decide(estimate.value, estimate.low, estimate.high, estimate.n, limit)
             for limit in (gate.at_least, gate.at_most)
-            if math.isfinite(limit) and limit > -1e308
+            if math.isfinite(limit)
         ]
         decide = max((n for n in numbers if n is not None), default=None)
     return GateResult(
@@ -316,7 +315,7 @@ def _number(value: float) -> str:
 
 def _why(gate: Gate, estimate: Estimate, verdict: Verdict, confidence: float, decide: int | None) -> str:
     interval = f"[{_number(estimate.low)}, {_number(estimate.high)}]"
-    limits = [f"at least {gate.at_least:g}"] if gate.at_least > -1e308 else []
+    limits = [f"at least {gate.at_least:g}"] if math.isfinite(gate.at_least) else []
     limits += [f"at most {gate.at_most:g}"] if math.isfinite(gate.at_most) else []
     rule = " and ".join(limits)
     seen = f"{_number(estimate.value)} {interval}, n = {estimate.n}"
@@ -326,7 +325,7 @@ def _why(gate: Gate, estimate: Estimate, verdict: Verdict, confidence: float, de
         return f"The number is {estimate.note}."
     if math.isnan(estimate.value) or (math.isnan(estimate.low) and math.isnan(estimate.high)):
         return f"The rule is {rule}, but the interval is undefined ({estimate.method})."
-    percent = f"{confidence:.0%}".replace("%", " %")
+    percent = f"{100 * confidence:g} %"
     if verdict is Verdict.PASS:
         return f"The rule is {rule}, and the whole interval keeps it: {seen}; each bound holds at {percent}."
     if verdict is Verdict.FAIL:
@@ -343,7 +342,9 @@ def _why_refuted(gate: Gate, estimate: Estimate, verdict: Verdict) -> str:
     if verdict is Verdict.FAIL:
         return f"{claim} is refuted: {shown}."
     if verdict is Verdict.PASS:
-        return f"{claim} is not refuted: {shown}, and a perfect attack would have shown {_number(estimate.ceiling or 0)}."
+        return (
+            f"{claim} is not refuted: {shown}, and a perfect attack would have shown {_number(estimate.ceiling or 0)}."
+        )
     if estimate.note.startswith("invalid") or math.isnan(estimate.low):
         return f"{claim} could not be tested: {estimate.note or estimate.method}."
     return (
@@ -412,4 +413,8 @@ def environment(model: Model) -> dict[str, str]:
     names = ("numpy", "scipy", "scikit-learn", "sacrebleu", "torch", "transformers", "tokenizers", "opacus")
     versions = {name: importlib.metadata.version(name) for name in names}
     where = {"device": str(getattr(model, "device", "")), "dtype": str(getattr(model, "dtype", ""))}
-    return {"shoplm-audit": version(), "python": platform.python_version(), "machine": platform.machine()} | versions | where
+    return (
+        {"shoplm-audit": version(), "python": platform.python_version(), "machine": platform.machine()}
+        | versions
+        | where
+    )

@@ -1,6 +1,6 @@
 """Two runs on the same cases, paired: what became better or worse, by how much, how sure.
 
-    compare(load_run(a), load_run(b), ["faithfulness"])[0].verdict -> "worse"
+compare(load_run(a), load_run(b), ["faithfulness"])[0].verdict -> "worse"
 """
 
 from __future__ import annotations
@@ -33,13 +33,12 @@ class Change:
     slice: Mapping[str, str] = field(default_factory=dict)
 
 
-def compare(
-    first: AuditResult, second: AuditResult, suites: Sequence[str], *, margin: float = 0.0
-) -> list[Change]:
+def compare(first: AuditResult, second: AuditResult, suites: Sequence[str], *, margin: float = 0.0) -> list[Change]:
     """Pairs the cases of two runs and estimates each metric's difference.
 
     Args:
-        first, second: the runs; the second is the candidate.
+        first: the run that is the baseline.
+        second: the candidate.
         suites: names or folders of the suites whose metrics are compared.
         margin: a metric is worse only when its whole interval lies beyond this, in the metric's unit.
 
@@ -47,7 +46,7 @@ def compare(
         DataError: the runs share no probe, or a probe's cases are not the same.
     """
     changes: list[Change] = []
-    values = {(s.name, e.metric): e.value for r in (first,) for s in r.result.suites for e in s.estimates if not e.slice}
+    values = {(s.name, e.metric): e.value for s in first.result.suites for e in s.estimates if not e.slice}
     after = {(s.name, e.metric): e.value for s in second.result.suites for e in s.estimates if not e.slice}
     for suite in suites_of(list(suites)):
         for probe in suite.probes:

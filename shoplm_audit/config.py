@@ -1,9 +1,9 @@
 """`audit.toml`: what to audit, with which prompts and under which limits. An unknown key is an error.
 
-    model  = "checkpoints/reviews-dp"
-    suites = ["faithfulness", "privacy"]
-    [gates]
-    "faithfulness.rate_contradicted" = { at_most = 0.03 }
+model  = "checkpoints/reviews-dp"
+suites = ["faithfulness", "privacy"]
+[gates]
+"faithfulness.rate_contradicted" = { at_most = 0.03 }
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError
 from shoplm_audit.errors import ConfigError
 from shoplm_audit.types import Gate, Suite
 
-__all__ = ["Config", "Limit", "gates_of", "read_config", "scoped_out"]
+__all__ = ["Config", "Limit", "check_names", "gates_of", "read_config", "scoped_out"]
 
 
 class Limit(BaseModel):
@@ -61,15 +61,24 @@ def read_config(path: Path) -> Config:
         raise ConfigError(f"{path}: not TOML: {fault}.") from fault
     except ValidationError as fault:
         known = ", ".join(sorted((field.alias or name) for name, field in Config.model_fields.items()))
-        lines = [f'{".".join(map(str, e["loc"]))}: {_plainly(e["type"], e["msg"])}' for e in fault.errors()]
+        lines = [f"{'.'.join(map(str, e['loc']))}: {_plainly(e['type'], e['msg'])}" for e in fault.errors()]
         raise ConfigError(f"{path}: {'; '.join(lines)}. Keys: {known}.") from fault
     here = path.parent
     return config.model_copy(
         update={
             "prompts": {key: here / file for key, file in config.prompts.items()},
             "data": {key: here / file for key, file in config.data.items()},
+            "suites": [_from(here, name) if "/" in name else name for name in config.suites],
+            "model": config.model and _from(here, config.model),
+            "roles": {role: _from(here, spec) for role, spec in config.roles.items()},
         }
     )
+
+
+def _from(here: Path, spec: str) -> str:
+    """A SPEC that names something in the config's folder, from there; hub names and addresses stay as they are."""
+    kind, colon, rest = spec.rpartition("recorded:")
+    return f"{kind}{colon}{here / rest}" if (here / rest).exists() and not kind else spec
 
 
 def _plainly(kind: str, message: str) -> str:
@@ -80,7 +89,7 @@ def gates_of(suite: Suite, limits: Mapping[str, Limit]) -> list[Gate]:
     """The suite's gates under the policy's limits; a limit on another metric or slice of it adds a gate.
 
     Raises:
-        ConfigError: a limit names a metric that the suite does not have, or leaves no limit.
+        ConfigError: a limit names a metric that the suite does not have, a slice that is none, or leaves no limit.
     """
     gates = {gate.id: gate for gate in suite.gates}
     metrics = sorted({metric.name for probe in suite.probes for metric in probe.metrics})
@@ -88,14 +97,22 @@ def gates_of(suite: Suite, limits: Mapping[str, Limit]) -> list[Gate]:
         name, _, rest = key.partition(".")
         if name != suite.name:
             continue
-        metric, _, inside = rest.partition("[")
+        metric, bracket, inside = rest.partition("[")
         if metric not in metrics:
             raise ConfigError(f'gates: no metric "{rest}" in suite "{name}". It has: {", ".join(metrics)}.')
-        parts = [part.partition("=") for part in inside.rstrip("]").split(",") if part]
-        fresh = Gate(metric, at_most=math.inf, at_least=-1e308, slice={k.strip(): v.strip() for k, _, v in parts})
-        gate = gates.get(fresh.id, fresh).limited(limit.at_least, limit.at_most)
-        gates[gate.id] = gate
+        at_least = -math.inf if limit.at_least is None else limit.at_least
+        at_most = math.inf if limit.at_most is None else limit.at_most
+        fresh = Gate(metric, at_least, at_most, _slice_of(key, bracket + inside))
+        gates[fresh.id] = gates.get(fresh.id, fresh).limited(limit.at_least, limit.at_most)
     return list(gates.values())
+
+
+def _slice_of(key: str, text: str) -> dict[str, str]:
+    parts = [part.partition("=") for part in text[1:-1].split(",")] if text else []
+    found = {name.strip(): value.strip() for name, _, value in parts}
+    if text and (not text.endswith("]") or "" in (*found, *found.values())):
+        raise ConfigError(f'gates: "{key}": a slice is written [language=zh].')
+    return found
 
 
 def scoped_out(scope: Mapping[str, str], suite: str, probe: str, gate: str) -> str | None:
@@ -126,6 +143,8 @@ def check_names(config: Config, suites: list[Suite]) -> None:
     }
     for key, reason in config.scope.items():
         if key not in known:
-            raise ConfigError(f'scope: "{key}" is no suite, probe or gate of this audit. There are: {", ".join(sorted(known))}.')
+            raise ConfigError(
+                f'scope: "{key}" is no suite, probe or gate of this audit. There are: {", ".join(sorted(known))}.'
+            )
         if not reason.strip():
             raise ConfigError(f'scope: "{key}" needs a reason; the report prints it.')

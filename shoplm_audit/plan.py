@@ -1,6 +1,6 @@
 """What an audit will cost and what it can see, before anything is spent.
 
-    plan(model, ["faithfulness"]).probes[0].cases -> 240
+plan(model, ["faithfulness"]).probes[0].cases -> 240
 """
 
 from __future__ import annotations
@@ -16,7 +16,7 @@ from typing import Any
 from shoplm_audit import uncertainty
 from shoplm_audit.audit import Policy, cases_of
 from shoplm_audit.config import gates_of
-from shoplm_audit.errors import Unsupported
+from shoplm_audit.errors import DataError, Unsupported
 from shoplm_audit.probes.driving import first_requests
 from shoplm_audit.types import Case, Gate, Generate, Material, Model, Request, Score, Suite
 
@@ -110,9 +110,9 @@ def _tokens(request: Request) -> int:
 
 def _seconds(models: Mapping[str, Model], requests: Sequence[Request], trial: int) -> float:
     """The expected time of all requests, from a few spread over them."""
-    model = models["model"]
-    if not trial or getattr(model, "answers_by_case", False):
+    if not trial or getattr(models["model"], "answers_by_case", False):
         return math.nan
+    model = models["model"]
     step = max(1, len(requests) // trial)
     some = [request for request in requests[::step][:trial] if request.role == "model"]
     started = time.perf_counter()
@@ -128,7 +128,7 @@ def _seconds(models: Mapping[str, Model], requests: Sequence[Request], trial: in
 
 
 def _rule(gate: Gate) -> str:
-    limits = [f"at least {gate.at_least:g}"] if gate.at_least > -1e308 else []
+    limits = [f"at least {gate.at_least:g}"] if math.isfinite(gate.at_least) else []
     limits += [f"at most {gate.at_most:g}"] if math.isfinite(gate.at_most) else []
     return " and ".join(limits) or "the claimed epsilon"
 
@@ -150,7 +150,9 @@ def _sees_rate(gate: Gate, units: int, confidence: float) -> str:
     upper = math.isfinite(gate.at_most)
     limit = gate.at_most if upper else gate.at_least
     steps = [limit * i / 50 for i in range(50, -1, -1)] if upper else [limit + (1 - limit) * i / 50 for i in range(51)]
-    passing = next((r for r in steps if uncertainty.power_of_rate(units, r, gate.at_least, gate.at_most, confidence) >= 0.8), None)
+    passing = next(
+        (r for r in steps if uncertainty.power_of_rate(units, r, gate.at_least, gate.at_most, confidence) >= 0.8), None
+    )
     return (
         f"no rate passes with {units} units; more cases are needed"
         if passing is None
@@ -162,6 +164,9 @@ def write_prompts(planned: Plan, path: Path) -> int:
     """Writes every prompt to be answered elsewhere, one JSON object a line, and returns how many.
 
     Answers go into a JSONL file of `{"case": ..., "sample": ..., "text": ...}` that `--model recorded:FILE` reads.
+
+    Raises:
+        DataError: the file cannot be written.
     """
     lines: list[dict[str, Any]] = []
     counted: dict[str, int] = {}
@@ -183,5 +188,8 @@ def write_prompts(planned: Plan, path: Path) -> int:
                     "sampling": asdict(request.sampling),
                 }
             )
-    path.write_text("".join(json.dumps(line, ensure_ascii=False) + "\n" for line in lines), encoding="utf-8")
+    try:
+        path.write_text("".join(json.dumps(line, ensure_ascii=False) + "\n" for line in lines), encoding="utf-8")
+    except OSError as fault:
+        raise DataError(f"{path}: cannot be written ({fault.strerror}). Name another file with --prompts.") from fault
     return len(lines)

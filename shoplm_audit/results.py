@@ -1,6 +1,6 @@
 """What `result.json` holds, as typed models; `docs/result.schema.json` is generated from here.
 
-    {"format": 1, "verdict": "fail", "model": {"name": "reviews-v3", ...}, "suites": [{"name": "privacy", ...}], ...}
+{"format": 1, "verdict": "fail", "model": {"name": "reviews-v3", ...}, "suites": [{"name": "privacy", ...}], ...}
 """
 
 from __future__ import annotations
@@ -118,7 +118,7 @@ class AuditResult:
 
     @property
     def verdict(self) -> str:
-        """ "pass", "fail" or "undecided"."""
+        """Of the whole run: "pass", "fail" or "undecided"."""
         return self.result.verdict
 
     @property

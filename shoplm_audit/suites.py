@@ -1,7 +1,7 @@
 """Suites are folders of plain Python, found by path: built-in by name, the user's own by folder.
 
-    load_suite("privacy").question
-    load_suite("my_suites/returns_policy")
+load_suite("privacy").question
+load_suite("my_suites/returns_policy")
 """
 
 from __future__ import annotations

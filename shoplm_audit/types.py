@@ -218,13 +218,20 @@ class Model(Protocol):
     """
 
     @property
-    def name(self) -> str: ...
+    def name(self) -> str:
+        """How reports call it."""
+
     @property
-    def fingerprint(self) -> str: ...
+    def fingerprint(self) -> str:
+        """A digest of what shapes its answers; "" is not verifiable."""
+
     @property
-    def record(self) -> TrainingRecord | None: ...
+    def record(self) -> TrainingRecord | None:
+        """What its trainer wrote."""
+
     @property
-    def batch_sensitive(self) -> bool: ...
+    def batch_sensitive(self) -> bool:
+        """Whether an answer can depend on its batch."""
 
     def generate(self, requests: Sequence[Generate]) -> list[str]:
         """One text per request and sample, in order (a request with n = 3 gives three)."""
@@ -303,15 +310,16 @@ class Observations:
         return np.array([number(row) for row in self.rows], dtype=np.float64)
 
     def texts(self, column: str) -> list[str]:
-        """A column as strings; "" where a case has no such value."""
-        return [str(row.values.get(column) or "") for row in self.rows]
+        """A column as strings; "" where a case has no such value (errored, unparsed)."""
+        values = [row.values.get(column) if row.status == "scored" else None for row in self.rows]
+        return ["" if value is None else str(value) for value in values]
 
     @property
     def clusters(self) -> NDArray[np.int64]:
-        """The number of each row's cluster (N,), counted by first appearance; a case without one is its own."""
-        seen: dict[str, int] = {}
-        keys = (f"cluster\0{row.case.cluster}" if row.case.cluster else f"case\0{row.case.id}" for row in self.rows)
-        return np.array([seen.setdefault(key, len(seen)) for key in keys], dtype=np.int64)
+        """The number of each row's cluster (N,), whatever the order of rows; a case without one is its own."""
+        keys = [f"cluster\0{row.case.cluster}" if row.case.cluster else f"case\0{row.case.id}" for row in self.rows]
+        number = {key: i for i, key in enumerate(sorted(set(keys)))}
+        return np.array([number[key] for key in keys], dtype=np.int64)
 
     def where(self, **slices: str) -> Observations:
         """The rows whose case lies in the slice."""

@@ -19,6 +19,7 @@ from shoplm_audit.types import Floats, Interval
 
 __all__ = [
     "auroc",
+    "auroc_difference",
     "auroc_interval",
     "bootstrap",
     "cases_to_decide",
@@ -35,6 +36,7 @@ __all__ = [
 
 Clusters = NDArray[np.int64]
 RESAMPLES = 4000
+_AT_ONCE = 2_000_000  # weights of a bootstrap that are held in memory together
 MIN_CLUSTERS = 10  # fewer resampled units than this give intervals that are far too narrow: undefined instead
 
 
@@ -42,7 +44,7 @@ def clopper_pearson(successes: float, n: float, confidence: float = 0.95) -> tup
     """Exact one-sided bounds of a rate, each at `confidence` (Clopper and Pearson 1934); n = 0 gives (nan, nan).
 
     >>> [round(bound, 4) for bound in clopper_pearson(900, 1000)]
-    [0.883, 0.9153]
+    [0.883, 0.9152]
     """
     if n <= 0:
         return math.nan, math.nan
@@ -56,27 +58,27 @@ def rate_interval(hits: Floats, clusters: Clusters, confidence: float = 0.95) ->
     """Exact interval of a rate over N rows in G clusters.
 
     Where every cluster is one row this is Clopper-Pearson. Otherwise the same beta quantiles are taken at an effective
-    number of cases (Korn and Graubard 1998) that never exceeds G, so repeated rows of a cluster narrow nothing.
+    number of cases (Korn and Graubard 1998). It never exceeds N^2 / (sum of squared cluster sizes), G for equal
+    clusters: what is left when rows of a cluster say the same. So repeated rows of a cluster narrow nothing.
 
     Args:
-        hits: 0 or 1 per row, (N,).
+        hits: 0 or 1 per row, (N,); a nan makes the interval undefined.
         clusters: the number of each row's cluster, (N,).
         confidence: of each bound.
     """
     n = hits.size
-    if n == 0:
-        return Interval(math.nan, math.nan, "exact binomial", 0)
-    rate = float(hits.mean())
     groups = int(np.unique(clusters).size)
+    if n == 0 or np.isnan(hits).any():
+        return Interval(math.nan, math.nan, "exact binomial", groups)
+    rate = float(hits.mean())
     if groups == n:
         return Interval(*clopper_pearson(round(rate * n), n, confidence), "exact binomial", n)
-    effective = float(groups)
     sums = cluster_sums(np.column_stack([hits, np.ones(n)]), clusters)
-    if groups > 1:
-        variance = groups / (groups - 1) * float(((sums[:, 0] - rate * sums[:, 1]) ** 2).sum()) / n**2
-        if variance > 0:
-            shrink = (special.ndtri(confidence) / special.stdtrit(groups - 1, confidence)) ** 2
-            effective = min(effective, rate * (1 - rate) / variance * shrink)
+    alike = effective = float(n**2 / (sums[:, 1] ** 2).sum())
+    variance = groups / max(groups - 1, 1) * float(((sums[:, 0] - rate * sums[:, 1]) ** 2).sum()) / n**2
+    if alike > 1 and variance > 0:
+        shrink = (special.ndtri(confidence) / special.stdtrit(alike - 1, confidence)) ** 2
+        effective = min(effective, rate * (1 - rate) / variance * shrink)
     low, high = clopper_pearson(rate * effective, effective, confidence)
     return Interval(low, high, f"exact binomial, {effective:.0f} effective of {n} rows", groups)
 
@@ -89,18 +91,41 @@ def cluster_sums(rows: Floats, clusters: Clusters) -> Floats:
     return sums
 
 
-def _weights(groups: int, resamples: int, rng: np.random.Generator) -> Floats:
-    return rng.multinomial(groups, np.full(groups, 1 / groups), size=resamples).astype(np.float64)
+def _resampled(sums: Floats, rng: np.random.Generator) -> Floats:
+    """The sums of resampled clusters, (RESAMPLES, K), a bounded number of weights at a time."""
+    groups = len(sums)
+    parts = []
+    for start in range(0, RESAMPLES, step := max(1, _AT_ONCE // groups)):
+        count = min(step, RESAMPLES - start)
+        drawn = rng.integers(groups, size=(count, groups)) + groups * np.arange(count)[:, None]
+        parts.append(np.bincount(drawn.ravel(), minlength=count * groups).reshape(count, groups) @ sums)
+    return np.concatenate(parts)
 
 
-def _percentiles(draws: Floats, groups: int, confidence: float, method: str) -> Interval:
-    draws = draws[np.isfinite(draws)]
-    if draws.size < 0.95 * RESAMPLES or float(np.ptp(draws)) == 0.0:
+def _constant(values: Floats) -> bool:
+    """Whether values are equal but for rounding: equal scores differ in their last bits once they are summed."""
+    return float(np.ptp(values)) <= 1e-12 * max(1.0, float(np.abs(values).max()))
+
+
+def _percentiles(draws: Floats, value: float, without: Floats, confidence: float, method: str) -> Interval:
+    """Bounds from the draws of a statistic, its value, and its values without each cluster (G,)."""
+    groups, draws = without.size, draws[np.isfinite(draws)]
+    if draws.size < 0.95 * RESAMPLES:
+        return Interval(math.nan, math.nan, f"{method}: undefined in too many resamples", groups)
+    if _constant(draws):
         # Identical draws would be an interval of zero width and a false pass: undefined instead.
         return Interval(math.nan, math.nan, f"{method}: undefined, all resamples are equal", groups)
-    # Expanded percentiles (Hesterberg 2015, arXiv 1411.5279): plain ones are too narrow for few clusters.
-    wide = special.ndtr(math.sqrt(groups / (groups - 1)) * special.stdtrit(groups - 1, confidence))
-    low, high = np.quantile(draws, [1 - wide, wide])
+    # BCa (Efron 1987): plain percentiles miss the long tail of skewed numbers, such as a ratio of rare events.
+    half = 0.5 / draws.size
+    bias = special.ndtri(np.clip((draws < value).mean() + (draws == value).mean() / 2, half, 1 - half))
+    pull = without.mean() - without
+    bend = (
+        (pull**3).sum() / (6 * (pull**2).sum() ** 1.5) if np.isfinite(without).all() and not _constant(without) else 0.0
+    )
+    # Expanded (Hesterberg 2015, arXiv 1411.5279): all percentile methods are too narrow for few clusters.
+    step = math.sqrt(groups / (groups - 1)) * special.stdtrit(groups - 1, confidence)
+    sides = bias + np.array([-step, step])
+    low, high = np.quantile(draws, special.ndtr(bias + sides / (1 - bend * sides)))
     return Interval(float(low), float(high), method, groups)
 
 
@@ -123,11 +148,13 @@ def bootstrap(
     Returns:
         The interval; nan where fewer than 10 clusters or equal resamples leave it undefined.
     """
-    method = f"cluster bootstrap, {RESAMPLES} resamples"
+    method = f"cluster bootstrap (BCa), {RESAMPLES} resamples"
     sums = cluster_sums(rows, clusters)
     if len(sums) < MIN_CLUSTERS:
         return Interval(math.nan, math.nan, f"undefined below {MIN_CLUSTERS} clusters", len(sums))
-    return _percentiles(statistic(_weights(len(sums), RESAMPLES, rng) @ sums), len(sums), confidence, method)
+    total = sums.sum(axis=0, keepdims=True)
+    value, without = float(statistic(total)[0]), statistic(total - sums)
+    return _percentiles(statistic(_resampled(sums, rng)), value, without, confidence, method)
 
 
 def paired_bootstrap(
@@ -181,8 +208,8 @@ def auroc_interval(
 ) -> tuple[float, Interval, float]:
     """AUROC with bounds on the logit scale from its DeLong variance, over clusters by Obuchowski (1997).
 
-    A perfect separation has no variance; there the bounds are exact for min(P, Q) independent pairs of a positive and
-    a negative cluster, of which every one was ordered right.
+    A perfect separation has no variance; there the bounds are exact for as many independent pairs of a positive and a
+    negative cluster as there are (no cluster in two of them), of which every one was ordered right.
 
     Returns:
         The value, its interval, and the standard error (DeLong's, ddof 1).
@@ -191,33 +218,58 @@ def auroc_interval(
     groups = int(np.unique(clusters).size)
     if math.isnan(value):
         return value, Interval(math.nan, math.nan, "DeLong, logit", groups), math.nan
-    above, below = _placements(scores[labels], scores[~labels])
-    size = int(clusters.max()) + 1
-    first = np.bincount(clusters[labels], above - value, size)
-    second = np.bincount(clusters[~labels], below - value, size)
     p, q = np.unique(clusters[labels]).size, np.unique(clusters[~labels]).size
     if min(p, q) < 2:
         return value, Interval(math.nan, math.nan, "DeLong: undefined below 2 clusters", groups), math.nan
-    m, n = above.size, below.size
-    variance = p / (p - 1) * (first**2).sum() / m**2 + q / (q - 1) * (second**2).sum() / n**2
-    variance += 2 * groups / (groups - 1) * (first * second).sum() / (m * n)
-    error = math.sqrt(max(variance, 0.0))
+    error = _delong_error(*_placements(scores[labels], scores[~labels]), labels, clusters)
     if error < 1e-12 or not 0 < value < 1:
-        pairs = min(p, q)
+        pairs = min(p, q, groups // 2)
         low, high = clopper_pearson(value * pairs, pairs, confidence)
         return value, Interval(low, high, f"exact over {pairs} pairs of clusters", groups), error
-    step = special.ndtri(confidence) * error / (value * (1 - value))
+    step = special.stdtrit(min(p, q) - 1, confidence) * error / (value * (1 - value))
     logit = special.logit(value)
     bounds = special.expit(logit - step), special.expit(logit + step)
     return value, Interval(float(bounds[0]), float(bounds[1]), "DeLong, logit", groups), error
 
 
+def _delong_error(above: Floats, below: Floats, labels: NDArray[np.bool_], clusters: Clusters) -> float:
+    """The standard error of mean placements over clusters (Obuchowski 1997); at least 2 clusters of each class."""
+    size = int(clusters.max()) + 1
+    first = np.bincount(clusters[labels], above - above.mean(), size)
+    second = np.bincount(clusters[~labels], below - below.mean(), size)
+    groups, p, q = (np.unique(clusters[rows]).size for rows in (labels | True, labels, ~labels))
+    m, n = above.size, below.size
+    variance = p / (p - 1) * (first**2).sum() / m**2 + q / (q - 1) * (second**2).sum() / n**2
+    variance += 2 * groups / (groups - 1) * (first * second).sum() / (m * n)
+    return math.sqrt(max(variance, 0.0))
+
+
+def auroc_difference(
+    first: Floats, second: Floats, labels: NDArray[np.bool_], clusters: Clusters, confidence: float = 0.95
+) -> tuple[float, Interval]:
+    """AUROC of the second scores minus that of the first on the same rows, with paired DeLong bounds over clusters."""
+    value = auroc(second, labels) - auroc(first, labels)
+    groups, p, q = (np.unique(clusters[rows]).size for rows in (labels | True, labels, ~labels))
+    if math.isnan(value) or min(p, q) < 2:
+        return value, Interval(math.nan, math.nan, "paired DeLong: undefined", groups)
+    old, new = (_placements(scores[labels], scores[~labels]) for scores in (first, second))
+    error = _delong_error(new[0] - old[0], new[1] - old[1], labels, clusters)
+    if error < 1e-12:
+        return value, Interval(math.nan, math.nan, "paired DeLong: undefined, no case differs", groups)
+    half = float(special.stdtrit(min(p, q) - 1, confidence)) * error
+    return value, Interval(max(-1.0, value - half), min(1.0, value + half), "paired DeLong", groups)
+
+
 def threshold_at_fpr(negatives: Floats, fpr: float) -> float:
-    """The threshold above which (strictly) at most floor(fpr * n) of the negatives lie; nan without any."""
+    """The lowest threshold above which (strictly) a further negative lies with a chance of at most `fpr`.
+
+    It is the k-th largest of n negatives, k = floor(fpr (n + 1)), as in conformal prediction: a further one has k in
+    n + 1 chances to lie above it. Below 1 / fpr negatives it is infinite; nan without any.
+    """
     if negatives.size == 0:
         return math.nan
-    allowed = math.floor(fpr * negatives.size)
-    return float(np.sort(negatives)[::-1][allowed]) if allowed < negatives.size else -math.inf
+    allowed = math.floor(fpr * (negatives.size + 1) + 1e-9)
+    return float(np.sort(negatives)[-min(allowed, negatives.size)]) if allowed else math.inf
 
 
 # Contrasts of groups --------------------------------------------------------------------------------
@@ -238,6 +290,7 @@ def contrast_interval(
         confidence: of each bound.
     """
     value, variance, squares, levels = 0.0, 0.0, 0.0, np.unique(strata)
+    noise = (1e-12 * float(np.abs(units).max(initial=0.0))) ** 2  # what rounding alone makes of equal units
     for level in levels:
         for group, sign in ((in_first, 1.0), (~in_first, -1.0)):
             here = units[group & (strata == level)]
@@ -247,7 +300,7 @@ def contrast_interval(
             part = float(here.var(ddof=1)) / here.size / levels.size**2
             variance += part
             squares += part**2 / (here.size - 1)
-    if variance == 0.0:
+    if not variance > noise:
         return value, Interval(math.nan, math.nan, "Welch: undefined, no unit differs", units.size)
     half = float(special.stdtrit(variance**2 / squares, confidence)) * math.sqrt(variance)
     return value, Interval(value - half, value + half, "Welch over units", units.size)
@@ -271,9 +324,12 @@ def smallest_detectable(error: float, confidence: float = 0.95, power: float = 0
 
 
 def cases_to_decide(value: float, low: float, high: float, n: int, limit: float) -> int | None:
-    """About how many independent cases would decide a gate if the estimate stayed as it is; None: no number would."""
+    """About how many independent cases would decide a gate if the estimate stayed as it is; None: no number would.
+
+    An interval narrows with the root of n; the free bound of a rate of 0 or 1 narrows with n itself.
+    """
     half = high - value if value < limit else value - low
     gap = abs(limit - value)
     if not (math.isfinite(half) and math.isfinite(gap)) or gap == 0 or n == 0:
         return None
-    return max(n + 1, math.ceil(n * (half / gap) ** 2))
+    return max(n + 1, math.ceil(n * (half / gap) ** (1 if value in (low, high) else 2)))

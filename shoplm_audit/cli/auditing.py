@@ -87,6 +87,7 @@ class Asked:
 
 
 def pairs_of(option: str, values: list[str] | None) -> dict[str, str]:
+    """NAME=VALUE options as a mapping."""
     pairs = {}
     for value in values or []:
         key, equals, rest = value.partition("=")

@@ -205,7 +205,7 @@ def generate(
 def _prompts(text: str | None, data: str | None, task: str, system: str) -> Iterator[tuple[str, Prompt]]:
     from shoplm_audit.data.readers import read_records
     from shoplm_audit.data.records import Product, Review
-    from shoplm_audit.data.shopworld import description_variables
+    from shoplm_audit.data.shopworld import description_variables, review_variables
     from shoplm_audit.prompts import Prompts
     from shoplm_audit.types import Prompt
 
@@ -222,7 +222,7 @@ def _prompts(text: str | None, data: str | None, task: str, system: str) -> Iter
             case "review", Product():
                 variables = {"title": record.title, "category": record.category, "stars": "5"}
             case "review", Review():
-                variables = {"title": record.product, "category": record.category, "stars": f"{record.rating:g}"}
+                variables = review_variables(record)
             case _:
                 raise ConfigError(
                     f'--task "{task}" cannot be asked of {kind}: description takes products, review either.'

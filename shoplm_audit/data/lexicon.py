@@ -224,7 +224,7 @@ _SIZES = ("XS", "S", "M", "L", "XL", "XXL")
 _SHOES = tuple(range(36, 48))
 _WARRANTIES = (("1 year", "2 years", "3 years", "5 years"), ("1年", "2年", "3年", "5年"))
 _ELECTRIC = ("CE GS", "CE 3C")
-_FABRIC = ("OEKO-TEX GOTS", "OEKO-TEX GOTS")
+_FABRIC = ("OEKO-TEX bluesign", "OEKO-TEX bluesign")
 
 # Name and noun (English, Chinese) | materials | attribute low high step unit | marks | aspects | price in dollars.
 _CATEGORIES = """

@@ -8,6 +8,7 @@ The functions that build a prompt's variables serve a user's own records as well
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
@@ -28,8 +29,11 @@ __all__ = [
     "recommendation_variables",
     "reply_variables",
     "review_variables",
+    "sentiment_of",
     "sentiment_variables",
 ]
+
+_READ = 600  # characters of a review that a sentiment prompt shows
 
 
 @dataclass(frozen=True, slots=True)
@@ -49,14 +53,24 @@ def description_variables(product: Product) -> dict[str, Any]:
     return {"title": product.title, "category": product.category, "attributes": product.attributes}
 
 
-def review_variables(product: Product, rating: float) -> dict[str, Any]:
-    """The variables of the review prompt; `rating` counts stars."""
-    return {"title": product.title, "category": product.category, "stars": f"{rating:g}"}
+def review_variables(review: Review, product: Product | None = None) -> dict[str, Any]:
+    """The variables of the review prompt.
+
+    A product without a record is called by its id; a review without stars counts 5, 1 or 3 by its label.
+    """
+    title, category = (product.title, product.category) if product else (review.product, review.category)
+    stars = {"positive": 5.0, "negative": 1.0}.get(review.label, 3.0) if math.isnan(review.rating) else review.rating
+    return {"title": title, "category": category, "stars": f"{stars:g}"}
+
+
+def sentiment_of(review: Review) -> str:
+    """ "positive" or "negative", by label or else by stars; "" for three stars and for what has neither."""
+    return review.label or {1.0: "negative", 2.0: "negative", 4.0: "positive", 5.0: "positive"}.get(review.rating, "")
 
 
 def sentiment_variables(review: Review) -> dict[str, Any]:
-    """The variables of the sentiment prompt."""
-    return {"text": review.text}
+    """The variables of the sentiment prompt; of a long review its beginning, so that the question stays in sight."""
+    return {"text": review.text[:_READ]}
 
 
 def reply_variables(dialogue: Dialogue, customer: str = "") -> dict[str, Any]:
@@ -114,7 +128,7 @@ def _descriptions(world: World) -> Iterator[Exchange]:
 def _reviews(world: World) -> Iterator[Exchange]:
     products = {product.id: product for product in world.products}
     for review in world.reviews:
-        variables = review_variables(products[review.product], review.rating)
+        variables = review_variables(review, products[review.product])
         yield Exchange(f"review/{review.id}", "review", review.language, variables, review.text, review.user)
 
 

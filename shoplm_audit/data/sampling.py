@@ -1,6 +1,6 @@
 """A seeded sample of a stream, in constant memory.
 
-    reservoir(read_records("reviews", path), 50_000, seed=0)
+reservoir(read_records("reviews", path), 50_000, seed=0)
 """
 
 from __future__ import annotations

@@ -34,11 +34,7 @@ class ShopRecords(Mapping[str, Sequence[Any]]):
         return shopworld(AUDIT_WORLD + self._seed, products=600, customers=0)
 
     def __getitem__(self, kind: str) -> Sequence[Any]:
-        if kind in self._own:
-            return self._own[kind]
-        if kind not in KINDS:
-            raise KeyError(kind)
-        return self._world.moderation if kind == "texts" else getattr(self._world, kind)  # type: ignore[no-any-return]
+        return self._own[kind] if kind in self._own else self._world.records[kind]
 
     def __iter__(self) -> Iterator[str]:
         return iter(KINDS)

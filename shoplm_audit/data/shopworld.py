@@ -1,7 +1,7 @@
 """ShopWorld: an invented shop, English and Chinese, in which the truth of everything is known.
 
     shopworld(seed=0, products=600).products[0]
-    -> Product("p00000", "Harbour kettle", "kettles", {"brand": "Wexel", "colour": "navy", "weight": "1.2 kg"}, ...)
+    -> Product("p00000", "Alder kettle", "kettles", {"brand": "Kaldera", "colour": "white", "capacity": "0.8 l", ...})
 
 Item i is made by its own generator, seeded with (seed, kind, i): a larger world begins with the smaller one. Even
 products are English, odd ones Chinese. Its texts are called reference, never human.
@@ -26,6 +26,7 @@ from shoplm_audit.data.public_texts import (
     recommendation_variables,
     reply_variables,
     review_variables,
+    sentiment_of,
     sentiment_variables,
 )
 from shoplm_audit.data.records import Customer, Dialogue, Interaction, Product, Record, Review, Text
@@ -49,6 +50,7 @@ __all__ = [
     "reply_variables",
     "review_variables",
     "secret_prompt",
+    "sentiment_of",
     "sentiment_variables",
     "shopworld",
 ]

@@ -48,10 +48,11 @@ def describe(product: Product, rng: np.random.Generator) -> str:
     brand = product.attributes.get(brand_name, "")
     opening = pick(phrases.openings if brand else phrases.openings_without_brand, rng)
     sentences: list[str] = []
+    first = int(rng.integers(len(phrases.further)))
     while facts:
         size = min(len(facts), int(rng.integers(1, 4)))
         group, facts = facts[:size], facts[size:]
-        pattern = pick(phrases.further, rng) if sentences else opening
+        pattern = phrases.further[(first + len(sentences)) % len(phrases.further)] if sentences else opening
         sentences.append(pattern.format(title=product.title, brand=brand, facts=_listed(group, product.language)))
     return (" " if english else "").join(sentences)
 

@@ -1,7 +1,7 @@
 """The files of a run: `result.json`, `evidence.sqlite` with every request, answer and score, `manifest.json`.
 
-    write_run(Path("runs/plain-3f2a"), audited, keeper.exchanges, {"suites": ["privacy"]})
-    load_run(Path("runs/plain-3f2a")).verdict
+write_run(Path("runs/plain-3f2a"), audited, keeper.exchanges, {"suites": ["privacy"]})
+load_run(Path("runs/plain-3f2a")).verdict
 """
 
 from __future__ import annotations
@@ -11,10 +11,12 @@ import json
 import os
 import sqlite3
 from collections.abc import Mapping, Sequence
+from contextlib import closing
 from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 from pydantic import ValidationError
 
 from shoplm_audit.errors import DataError, MachineError
@@ -26,6 +28,7 @@ from shoplm_audit.types import Case, Observation, Observations, Prompt, Score, T
 __all__ = ["check_writable", "load_run", "meta_of", "write_manifest", "write_run"]
 
 RESULT, EVIDENCE, MANIFEST = "result.json", "evidence.sqlite", "manifest.json"
+_REMEDY = "Run the audit again: what was answered is taken from the store."
 
 _SCHEMA = """
 CREATE TABLE meta (key TEXT PRIMARY KEY, value TEXT) WITHOUT ROWID;
@@ -54,7 +57,16 @@ def check_writable(folder: Path) -> None:
 
 
 def _json(data: Any) -> str:
-    return json.dumps(data, ensure_ascii=True, sort_keys=True, default=str)
+    return json.dumps(data, ensure_ascii=True, sort_keys=True, default=_plain)
+
+
+def _plain(value: Any) -> Any:
+    return value.item() if isinstance(value, np.generic) else str(value)
+
+
+def _text(text: str) -> str:
+    """Without lone surrogates, which a recorded answer can hold and SQLite cannot."""
+    return text.encode("utf-8", "backslashreplace").decode()
 
 
 def write_run(
@@ -68,28 +80,31 @@ def write_run(
     Raises:
         MachineError: the disk is full or the folder has gone.
     """
-    fresh = folder / f"{EVIDENCE}.part"
+    fresh, part = folder / f"{EVIDENCE}.part", folder / f"{RESULT}.part"
     try:
         fresh.unlink(missing_ok=True)
         os.close(os.open(fresh, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600))
-        connection = sqlite3.connect(fresh)
-        with connection:
+        with closing(sqlite3.connect(fresh)) as connection, connection:
             connection.executescript(_SCHEMA)
             connection.executemany("INSERT INTO meta VALUES (?, ?)", [(k, _json(v)) for k, v in meta.items()])
             connection.executemany("INSERT INTO observations VALUES (?,?,?,?,?,?,?,?)", _observation_rows(audited))
             connection.executemany("INSERT INTO exchanges VALUES (?,?,?,?,?,?,?)", _exchange_rows(exchanges))
-        connection.close()
-        fresh.replace(folder / EVIDENCE)
-        part = folder / f"{RESULT}.part"
         part.write_text(audited.result.model_dump_json(indent=1) + "\n", encoding="utf-8")
+        (folder / RESULT).unlink(missing_ok=True)  # never the result of one run beside the evidence of another
+        fresh.replace(folder / EVIDENCE)
         part.replace(folder / RESULT)
     except (OSError, sqlite3.Error) as fault:
-        raise MachineError(f"{folder}: the run cannot be written ({fault}). Free space, then run the same command.") from fault
+        raise MachineError(
+            f"{folder}: the run cannot be written ({fault}). Free space, then run the same command."
+        ) from fault
 
 
 def _observation_rows(audited: AuditResult) -> list[tuple[Any, ...]]:
     return [
-        (suite, probe, position, row.case.id, row.status, row.note, _json(asdict(row.case)), _json(dict(row.values)))
+        (
+            *(suite, probe, position, _text(row.case.id), row.status, _text(row.note)),
+            *(_json(asdict(row.case)), _json(dict(row.values))),
+        )
         for (suite, probe), observations in audited.observations.items()
         for position, row in enumerate(observations)
     ]
@@ -104,7 +119,9 @@ def _exchange_rows(exchanges: Mapping[tuple[str, str], Sequence[Exchange]]) -> l
         return type(one.request).__name__.lower(), _json(request), _json(answer)
 
     return [
-        (suite, probe, one.case, one.number, *plain(one)) for (suite, probe), rows in exchanges.items() for one in rows
+        (suite, probe, _text(one.case), one.number, *plain(one))
+        for (suite, probe), rows in exchanges.items()
+        for one in rows
     ]
 
 
@@ -126,19 +143,30 @@ def load_run(folder: Path) -> AuditResult:
     """
     if not (folder / RESULT).is_file() or not (folder / EVIDENCE).is_file():
         raise DataError(f"{folder}: no finished run (no {RESULT} and {EVIDENCE}). Name the folder that `run` printed.")
+    observations: dict[tuple[str, str], list[Observation]] = {}
     try:
         result = Result.model_validate_json((folder / RESULT).read_text(encoding="utf-8"))
-        connection = sqlite3.connect(f"file:{folder / EVIDENCE}?mode=ro", uri=True)
-        rows = connection.execute(
-            'SELECT suite, probe, status, note, facts, "values" FROM observations ORDER BY suite, probe, position'
-        ).fetchall()
-        connection.close()
-    except (ValidationError, UnicodeDecodeError, sqlite3.Error) as fault:
-        raise DataError(f"{folder}: its files cannot be read as a run: {str(fault).splitlines()[0]}.") from fault
-    observations: dict[tuple[str, str], list[Observation]] = {}
-    for suite, probe, status, note, case, values in rows:
-        observations.setdefault((suite, probe), []).append(Observation(_case(case), json.loads(values), status, note))
+        rows = _rows(
+            folder,
+            'SELECT suite, probe, status, note, facts, "values" FROM observations ORDER BY suite, probe, position',
+        )
+        for suite, probe, status, note, case, values in rows:
+            found = Observation(_case(case), json.loads(values), status, note)
+            observations.setdefault((suite, probe), []).append(found)
+    except ValidationError as fault:
+        first = fault.errors()[0]
+        what = f"{'.'.join(map(str, first['loc']))}: {first['msg']}".removeprefix(": ")
+        raise DataError(f"{folder / RESULT}: not the result of a run: {what}. {_REMEDY}") from fault
+    except (ValueError, KeyError, TypeError, AttributeError, sqlite3.Error) as fault:
+        raise DataError(f"{folder}: its files cannot be read as a run ({fault}). {_REMEDY}") from fault
     return AuditResult(result, {key: Observations(tuple(found)) for key, found in observations.items()})
+
+
+def _rows(folder: Path, query: str) -> list[Any]:
+    # As an address, so that a "#" or "?" in the folder's name is not read as part of one.
+    address = f"{(folder / EVIDENCE).absolute().as_uri()}?mode=ro"
+    with closing(sqlite3.connect(address, uri=True)) as connection:
+        return connection.execute(query).fetchall()
 
 
 def _case(text: str) -> Case:
@@ -149,8 +177,12 @@ def _case(text: str) -> Case:
 
 
 def meta_of(folder: Path) -> dict[str, Any]:
-    """What else the evidence says of its run (the suites' folders, the command)."""
-    connection = sqlite3.connect(f"file:{folder / EVIDENCE}?mode=ro", uri=True)
-    found = {key: json.loads(value) for key, value in connection.execute("SELECT key, value FROM meta")}
-    connection.close()
-    return found
+    """What else the evidence says of its run (the suites' folders, the command).
+
+    Raises:
+        DataError: the evidence is damaged.
+    """
+    try:
+        return {key: json.loads(value) for key, value in _rows(folder, "SELECT key, value FROM meta")}
+    except (ValueError, sqlite3.Error) as fault:
+        raise DataError(f"{folder / EVIDENCE}: cannot be read ({fault}). {_REMEDY}") from fault

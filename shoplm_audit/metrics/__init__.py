@@ -1,0 +1,1 @@
+"""Many observations to one number, with the interval that suits it."""

@@ -1,4 +1,4 @@
-"""Can generated texts be told from reference texts? Detectors trained across products, AUROC, TPR at a false-positive rate.
+"""Can generated texts be told from reference texts? Detectors across products, AUROC, TPR at a false-positive rate.
 
     auroc_of("likelihood", name="auroc_likelihood") reads the columns "likelihood" and "likelihood_reference"
 
@@ -55,8 +55,8 @@ def detector_scores(texts: list[str], labels: NDArray[np.bool_], clusters: NDArr
     """Out-of-fold scores of a supervised detector: TF-IDF with naive-Bayes weights and a linear SVM (NB-SVM).
 
     Word 1-2-grams and character 2-4-grams, which carry Chinese; 5 folds that never share a cluster (Wang and Manning
-    2012; Salminen et al. 2022 for fake reviews). Scores are made comparable between folds by the fold's own ranks of
-    training texts: centred and scaled by the training decision values.
+    2012; Salminen et al. 2022 for fake reviews). Scores are made comparable between folds: centred and scaled by the
+    decision values of the fold's own training texts.
 
     Returns:
         A score per text, higher for positives, (N,); nan where a class is missing.
@@ -65,9 +65,12 @@ def detector_scores(texts: list[str], labels: NDArray[np.bool_], clusters: NDArr
     from sklearn.feature_extraction.text import TfidfVectorizer
     from sklearn.svm import LinearSVC
 
-    scores = np.full(len(texts), np.nan)
+    scores, found = np.full(len(texts), np.nan), np.full(len(texts), np.nan)
     if len(set(clusters.tolist())) < 5 or labels.all() or not labels.any():
         return scores
+    # The solver goes through its rows in order: one order of theirs, whatever the order they came in.
+    order = sorted(range(len(texts)), key=lambda i: (int(clusters[i]), bool(labels[i]), texts[i]))
+    texts, labels, clusters = [texts[i] for i in order], labels[order], clusters[order]
     folds = _folds(clusters, 5, seed=0)
     # Tokens by script, so that a Chinese review is not one long word.
     words = TfidfVectorizer(token_pattern=r"[一-鿿]|[^\W一-鿿]+|[^\w\s]", ngram_range=(1, 2), sublinear_tf=True)
@@ -76,12 +79,15 @@ def detector_scores(texts: list[str], labels: NDArray[np.bool_], clusters: NDArr
         train, test = np.flatnonzero(folds != fold), np.flatnonzero(folds == fold)
         known = labels[train]
         if not test.size or known.all() or not known.any():
-            return np.full(len(texts), np.nan)
+            return scores
         blocks = []
         for vectorizer in (words, characters):
             try:
                 blocks.append(
-                    (vectorizer.fit_transform([texts[i] for i in train]), vectorizer.transform([texts[i] for i in test]))
+                    (
+                        vectorizer.fit_transform([texts[i] for i in train]),
+                        vectorizer.transform([texts[i] for i in test]),
+                    )
                 )
             except ValueError:  # nothing but empty texts
                 continue
@@ -95,8 +101,18 @@ def detector_scores(texts: list[str], labels: NDArray[np.bool_], clusters: NDArr
         machine = LinearSVC(C=1.0, random_state=0).fit(seen.multiply(ratio).tocsr(), known)
         inside = machine.decision_function(seen.multiply(ratio).tocsr())
         spread = float(inside.std()) or 1.0
-        scores[test] = (machine.decision_function(unseen.multiply(ratio).tocsr()) - inside.mean()) / spread
+        found[test] = (machine.decision_function(unseen.multiply(ratio).tocsr()) - inside.mean()) / spread
+    scores[order] = found
     return scores
+
+
+def detected(
+    observations: Observations, texts: list[str], labels: NDArray[np.bool_], clusters: NDArray[np.int64]
+) -> Floats:
+    """The detector's scores; nan where a case was not answered."""
+    if any(row.status != "scored" for row in observations):
+        return np.full(len(texts), np.nan)
+    return detector_scores(texts, labels, clusters)
 
 
 def _auroc(name: str, scorer: Scorer, better: Better, signature: str) -> Metric:
@@ -106,23 +122,12 @@ def _auroc(name: str, scorer: Scorer, better: Better, signature: str) -> Metric:
         value, found, _ = uncertainty.auroc_interval(*scorer(observations), confidence)
         return Estimate(value, found.low, found.high, found.n, found.method)
 
-    def difference(
-        old: Observations, new: Observations, confidence: float, rng: np.random.Generator
-    ) -> Estimate:
+    def difference(old: Observations, new: Observations, confidence: float, rng: np.random.Generator) -> Estimate:
+        if not len(old):
+            return Estimate(math.nan, math.nan, math.nan, 0, "undefined: no cases")
         first, labels, clusters = scorer(old)
-        second = scorer(new)[0]
-        value = uncertainty.auroc(second, labels) - uncertainty.auroc(first, labels)
-        groups = int(clusters.max()) + 1
-        members = [np.flatnonzero(clusters == c) for c in range(groups)]
-        draws = []
-        for _ in range(400):
-            rows = np.concatenate([members[c] for c in rng.integers(groups, size=groups)])
-            draws.append(uncertainty.auroc(second[rows], labels[rows]) - uncertainty.auroc(first[rows], labels[rows]))
-        kept = np.array(draws)[np.isfinite(draws)]
-        if kept.size < 200 or float(np.ptp(kept)) == 0:
-            return Estimate(value, math.nan, math.nan, groups, "paired cluster bootstrap: undefined")
-        low, high = np.quantile(kept, [1 - confidence, confidence])
-        return Estimate(value, float(low), float(high), groups, "paired cluster bootstrap, 400 resamples")
+        value, found = uncertainty.auroc_difference(first, scorer(new)[0], labels, clusters, confidence)
+        return Estimate(value, found.low, found.high, found.n, found.method)
 
     return Metric(name, estimate, difference, better, signature)
 
@@ -133,13 +138,16 @@ def auroc_of(scorer: Scorer, *, name: str, better: Better, signature: str = "aur
 
 
 def label_auroc_of(text: str, *, name: str, better: Better) -> Metric:
-    """AUROC of the supervised detector between a text column and its `<column>_reference`, products kept apart."""
+    """AUROC of the supervised detector between a text column and its `<column>_reference`, products kept apart.
+
+    A case without a text makes it undefined: a missing answer looks like nothing that a detector knows.
+    """
 
     def scorer(observations: Observations) -> Scored:
         texts = observations.texts(text) + observations.texts(f"{text}_reference")
         labels = np.repeat([True, False], len(observations))
         clusters = np.tile(observations.clusters, 2)
-        return detector_scores(texts, labels, clusters), labels, clusters
+        return detected(observations, texts, labels, clusters), labels, clusters
 
     return _auroc(name, scorer, better, "auroc|NB-SVM word 1-2, char 2-4|5 folds by cluster")
 
@@ -148,8 +156,10 @@ def tpr_at_fpr_of(scorer: Scorer, fpr: float, *, name: str, better: Better) -> M
     """The share of positives above the threshold that lets through `fpr` of the negatives.
 
     The threshold comes from one half of the negative clusters, the calibration split; how often the other half lies
-    above it is printed in the method. Undefined below 300 negatives in the calibration split.
+    above it is printed in the method. Undefined below 300 negative clusters in the calibration split (10 / fpr
+    for rates below 1 %).
     """
+    needed = MIN_CONTROLS if fpr >= 0.01 else math.ceil(10 / fpr)
 
     def estimate(observations: Observations, confidence: float, rng: np.random.Generator) -> Estimate:
         if not len(observations):
@@ -157,9 +167,13 @@ def tpr_at_fpr_of(scorer: Scorer, fpr: float, *, name: str, better: Better) -> M
         scores, labels, clusters = scorer(observations)
         calibrating = _folds(clusters, 2, seed=1) == 0
         held_out = ~labels & ~calibrating
-        controls = int((~labels & calibrating).sum())
-        if controls < MIN_CONTROLS or np.isnan(scores).any():
-            method = f"undefined: {controls} negatives to calibrate on, {MIN_CONTROLS} needed"
+        controls = int(np.unique(clusters[~labels & calibrating]).size)
+        method = ""
+        if np.isnan(scores).any() or not labels.any() or not held_out.any():
+            method = "undefined: a case has no score, or a class is missing"
+        elif controls < needed:
+            method = f"undefined: {controls} negative clusters to calibrate on, {needed} needed"
+        if method:
             return Estimate(math.nan, math.nan, math.nan, controls, method)
         threshold = uncertainty.threshold_at_fpr(scores[~labels & calibrating], fpr)
         hits = (scores[labels] > threshold).astype(np.float64)
@@ -169,9 +183,7 @@ def tpr_at_fpr_of(scorer: Scorer, fpr: float, *, name: str, better: Better) -> M
         method = f"{found.method}; held-out FPR {alarms.mean():.3f} [{checked.low:.3f}, {checked.high:.3f}]"
         return Estimate(float(hits.mean()), found.low, found.high, found.n, method)
 
-    def difference(
-        old: Observations, new: Observations, confidence: float, rng: np.random.Generator
-    ) -> Estimate:
+    def difference(old: Observations, new: Observations, confidence: float, rng: np.random.Generator) -> Estimate:
         first, second = estimate(old, confidence, rng), estimate(new, confidence, rng)
         # Each has its own threshold; the bounds of the two add up (conservative).
         return Estimate(

@@ -1,6 +1,6 @@
 """What a model gives away: exposure of canaries against its null law, membership, a lower bound of epsilon.
 
-    exposure(rank=1, candidates=64) -> 6.0 bits
+exposure(rank=1, candidates=64) -> 6.0 bits
 """
 
 from __future__ import annotations
@@ -12,7 +12,8 @@ from numpy.typing import NDArray
 from scipy import special
 
 from shoplm_audit import uncertainty
-from shoplm_audit.metrics.detection import Scored, auroc_of, detector_scores
+from shoplm_audit.metrics.detection import Scored, auroc_of, detected
+from shoplm_audit.metrics.reduce import unit_means
 from shoplm_audit.types import Estimate, Floats, Metric, Observations
 
 __all__ = ["blind_auroc_of", "epsilon_of", "exposure", "exposure_gap_of", "membership_auroc_of", "one_run_epsilon"]
@@ -37,20 +38,22 @@ def exposure_gap_of(column: str, inserted: str) -> Metric:
     def gap(observations: Observations, values: Floats, confidence: float) -> Estimate:
         if not len(observations):
             return Estimate(math.nan, math.nan, math.nan, 0, "undefined: no canaries")
-        inside = np.array([bool(row.case.facts[inserted]) for row in observations])
-        languages = np.unique([row.case.language for row in observations], return_inverse=True)[1]
-        value, found = uncertainty.contrast_interval(values, inside, languages, confidence)
+        means, at = unit_means(values, observations.clusters)
+        canaries = [observations.rows[i].case for i in at]
+        inside = np.array([bool(case.facts[inserted]) for case in canaries])
+        languages = np.unique([case.language for case in canaries], return_inverse=True)[1]
+        value, found = uncertainty.contrast_interval(means, inside, languages, confidence)
         return Estimate(value, found.low, found.high, found.n, found.method)
 
     def estimate(observations: Observations, confidence: float, rng: np.random.Generator) -> Estimate:
         return gap(observations, observations.numbers(column), confidence)
 
-    def difference(
-        old: Observations, new: Observations, confidence: float, rng: np.random.Generator
-    ) -> Estimate:
+    def difference(old: Observations, new: Observations, confidence: float, rng: np.random.Generator) -> Estimate:
         return gap(old, new.numbers(column) - old.numbers(column), confidence)
 
-    return Metric("exposure_gap", estimate, difference, "lower", "exposure|sampled candidates, ties against|inserted-left out")
+    return Metric(
+        "exposure_gap", estimate, difference, "lower", "exposure|sampled candidates, ties against|inserted-left out"
+    )
 
 
 def _membership(score: str, member: str, texts: str) -> tuple[Metric, Metric]:
@@ -60,7 +63,7 @@ def _membership(score: str, member: str, texts: str) -> tuple[Metric, Metric]:
 
     def blind(observations: Observations) -> Scored:
         _, labels, clusters = attack(observations)
-        return detector_scores(observations.texts(texts), labels, clusters), labels, clusters
+        return detected(observations, observations.texts(texts), labels, clusters), labels, clusters
 
     seeing = auroc_of(attack, name="auroc_membership", better="lower", signature="auroc|mean log-probability per unit")
     guessing = auroc_of(blind, name="auroc_blind", better="lower", signature="auroc|text only, NB-SVM, 5 folds")
@@ -85,18 +88,17 @@ def membership_auroc_of(score: str, member: str, texts: str) -> Metric:
         if math.isnan(found.value):
             return found
         blind = guessing.estimate(observations, confidence, rng)
+        baseline = f"{blind.value:.3f} [{blind.low:.3f}, {blind.high:.3f}]"
         if blind.low > 0.5 and blind.value >= found.value:
-            note = f"invalid: a blind baseline that sees only the text reaches {blind.value:.3f} [{blind.low:.3f}, {blind.high:.3f}]"
+            note = f"invalid: a blind baseline that sees only the text reaches {baseline}"
         else:
-            note = f"blind baseline {blind.value:.3f} [{blind.low:.3f}, {blind.high:.3f}]"
+            note = f"blind baseline {baseline}"
         return Estimate(found.value, found.low, found.high, found.n, found.method, note=note)
 
     return Metric("auroc_membership", estimate, seeing.difference, "lower", seeing.signature)
 
 
-def one_run_epsilon(
-    canaries: int, guesses: int, correct: int, delta: float = 0.0, confidence: float = 0.95
-) -> float:
+def one_run_epsilon(canaries: int, guesses: int, correct: int, delta: float = 0.0, confidence: float = 0.95) -> float:
     """Lower bound of epsilon from one training run (Steinke et al. 2023, arXiv 2305.08846).
 
     Args:
@@ -149,10 +151,11 @@ def epsilon_of(score: str, member: str) -> Metric:
     """
 
     def estimate(observations: Observations, confidence: float, rng: np.random.Generator) -> Estimate:
-        scores = observations.numbers(score)
-        inside = np.array([bool(row.case.facts[member]) for row in observations], dtype=bool)
-        if scores.size < 8 or np.isnan(scores).any():
-            return Estimate(math.nan, math.nan, math.nan, scores.size, "undefined: too few units, or one has no score")
+        scores, at = unit_means(observations.numbers(score), observations.clusters)
+        inside = np.array([bool(observations.rows[i].case.facts[member]) for i in at], dtype=bool)
+        if scores.size < 8 or np.isnan(scores).any() or inside.all() or not inside.any():
+            method = "undefined: too few units, one has no score, or all were in or out"
+            return Estimate(math.nan, math.nan, math.nan, scores.size, method)
         facts = observations.rows[0].case.facts
         claim, delta = facts.get("epsilon"), float(facts.get("delta") or 0.0)
         if facts.get("coin") != "fair":
@@ -165,9 +168,7 @@ def epsilon_of(score: str, member: str) -> Metric:
         note = f"a perfect attack of this design would have shown {ceiling:.2f}; a lower bound, no guarantee"
         return Estimate(bound, bound, math.inf, scores.size, method, claim=claim, ceiling=ceiling, note=note)
 
-    def difference(
-        old: Observations, new: Observations, confidence: float, rng: np.random.Generator
-    ) -> Estimate:
+    def difference(old: Observations, new: Observations, confidence: float, rng: np.random.Generator) -> Estimate:
         change = estimate(new, confidence, rng).value - estimate(old, confidence, rng).value
         return Estimate(change, math.nan, math.nan, len(new), "lower bounds have no interval of their difference")
 

@@ -1,16 +1,17 @@
 """How well a model does a shop's work: chrF, BLEU with the right tokenizer, macro-F1, perplexity per byte.
 
-    chrf("这款手机", "这款手机") -> 100.0
+chrf("这款手机", "这款手机") -> 100.0
 """
 
 from __future__ import annotations
 
+import importlib.metadata
 from collections.abc import Sequence
 
 import numpy as np
 
 from shoplm_audit.metrics.reduce import sums_of
-from shoplm_audit.types import Floats, Metric, Observations
+from shoplm_audit.types import Floats, Metric, Observation, Observations
 
 __all__ = ["bleu_of", "bleu_sums", "chrf", "macro_f1_of", "perplexity_per_byte_of"]
 
@@ -20,14 +21,14 @@ _TOKENIZER = {"en": "13a", "zh": "zh"}  # 13a leaves a Chinese sentence one toke
 
 def chrf(text: str, reference: str) -> float:
     """chrF2 of one text, 0 to 100; needs no tokenizer, so it holds for Chinese as it is (Popović 2015; sacreBLEU)."""
-    from sacrebleu.metrics import CHRF
+    from sacrebleu.metrics.chrf import CHRF
 
     return float(CHRF().sentence_score(text, [reference]).score)
 
 
 def bleu_sums(text: str, reference: str, language: str) -> list[float]:
     """What corpus BLEU adds up for one text: lengths, then matches and totals of 1- to 4-grams, (2 + 2 * 4,)."""
-    from sacrebleu.metrics import BLEU
+    from sacrebleu.metrics.bleu import BLEU
 
     scorer = BLEU(tokenize=_TOKENIZER[language], effective_order=True)
     found = scorer.sentence_score(text, [reference])
@@ -49,17 +50,20 @@ def _bleu(sums: Floats) -> Floats:
 def bleu_of(text: str = "text") -> Metric:
     """Corpus BLEU, 0 to 100, against each case's reference: 13a tokens in English, sacreBLEU's zh in Chinese.
 
-    An answer that is missing counts as an empty text.
+    A case without an answer counts as a text of the reference's length without a match; as an empty text it would
+    raise the precision of the rest.
     """
 
-    def rows(observations: Observations) -> Floats:
-        table = [
-            bleu_sums(written, row.case.reference or "", row.case.language)
-            for row, written in zip(observations, observations.texts(text), strict=True)
-        ]
-        return np.array(table, dtype=np.float64).reshape(len(table), 2 + 2 * _ORDERS)
+    def sums(row: Observation, written: str) -> list[float]:
+        reference = row.case.reference or ""
+        if row.status == "scored":
+            return bleu_sums(written, reference, row.case.language)
+        same = bleu_sums(reference, reference, row.case.language)
+        return same[:2] + [0.0] * _ORDERS + same[2 + _ORDERS :]
 
-    import importlib.metadata
+    def rows(observations: Observations) -> Floats:
+        table = [sums(row, written) for row, written in zip(observations, observations.texts(text), strict=True)]
+        return np.array(table, dtype=np.float64).reshape(len(table), 2 + 2 * _ORDERS)
 
     version = importlib.metadata.version("sacrebleu")
     signature = f"corpus_bleu|case:mixed|tok:en=13a,zh=zh|smooth:exp|version:{version}"
@@ -70,21 +74,26 @@ def macro_f1_of(column: str, labels: Sequence[str], *, name: str) -> Metric:
     """Macro-F1 of a predicted label against each case's reference, 0 to 1.
 
     Args:
-        column: the label that was read off the answer; anything else than one of `labels` is a wrong answer.
-        labels: the classes.
+        column: the label that was read off the answer; anything else than one of `labels`, or none, counts as an
+            answer of the other classes in equal parts.
+        labels: the classes, at least two.
         name: of the metric.
     """
     classes = list(labels)
     size = len(classes)
 
     def rows(observations: Observations) -> Floats:
-        # One-hot (class, outcome): support, predicted, hit per class, so that sums give F1 = 2 hit / (support + predicted).
+        # Support, predicted, hit per class: their sums give F1 = 2 hit / (support + predicted).
         table = np.zeros((len(observations), 3 * size))
         for i, (row, answer) in enumerate(zip(observations, observations.texts(column), strict=True)):
             truth = classes.index(str(row.case.reference))
             table[i, truth] = 1
             if answer in classes:
                 table[i, size + classes.index(answer)] = 1
+            else:
+                # As if the other classes had been answered: were it none, a hard case would better be left unanswered.
+                table[i, size : 2 * size] = 1 / (size - 1)
+                table[i, size + truth] = 0
             table[i, 2 * size + truth] = float(answer == classes[truth])
         return table
 
@@ -94,7 +103,9 @@ def macro_f1_of(column: str, labels: Sequence[str], *, name: str) -> Metric:
             f1 = np.where(support > 0, 2 * hit / (support + predicted), np.nan)
         return np.where((support == 0).any(axis=1), np.nan, f1.mean(axis=1))
 
-    return sums_of(name, rows, statistic, better="higher", signature=f"macro_f1|labels:{','.join(classes)}|unparsed:wrong")
+    return sums_of(
+        name, rows, statistic, better="higher", signature=f"macro_f1|labels:{','.join(classes)}|unparsed:other class"
+    )
 
 
 def perplexity_per_byte_of(nats: str, size: str) -> Metric:

@@ -9,13 +9,15 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable
+from dataclasses import replace
 
 import numpy as np
+from numpy.typing import NDArray
 
 from shoplm_audit import uncertainty
 from shoplm_audit.types import Better, Estimate, Floats, Metric, Observations
 
-__all__ = ["mean_of", "rate_of", "ratio_of", "sums_of"]
+__all__ = ["mean_of", "rate_of", "ratio_of", "sums_of", "unit_means"]
 
 Rows = Callable[[Observations], Floats]
 
@@ -46,9 +48,7 @@ def sums_of(
         found = uncertainty.bootstrap(table, observations.clusters, statistic, confidence, rng)
         return Estimate(value, found.low, found.high, found.n, found.method)
 
-    def difference(
-        first: Observations, second: Observations, confidence: float, rng: np.random.Generator
-    ) -> Estimate:
+    def difference(first: Observations, second: Observations, confidence: float, rng: np.random.Generator) -> Estimate:
         old, new = rows(first), rows(second)
         if not len(first) or np.isnan(old).any() or np.isnan(new).any():
             return Estimate(math.nan, math.nan, math.nan, len(first), "undefined: a case has no value")
@@ -57,6 +57,12 @@ def sums_of(
         return Estimate(value, found.low, found.high, found.n, found.method)
 
     return Metric(name, estimate, difference, better, signature)
+
+
+def unit_means(values: Floats, clusters: NDArray[np.int64]) -> tuple[Floats, NDArray[np.int64]]:
+    """The mean of a column per independent unit (cluster), and the first row of each unit, both (G,)."""
+    _, first, index = np.unique(clusters, return_index=True, return_inverse=True)
+    return np.bincount(index, weights=values) / np.bincount(index), first
 
 
 def _quotient(sums: Floats) -> Floats:
@@ -85,20 +91,23 @@ def rate_of(column: str, *, better: Better) -> Metric:
 
     paired = sums_of(f"rate_{column}", rows, _quotient, better=better)
 
-    def difference(
-        first: Observations, second: Observations, confidence: float, rng: np.random.Generator
-    ) -> Estimate:
+    def difference(first: Observations, second: Observations, confidence: float, rng: np.random.Generator) -> Estimate:
+        old, new = first.numbers(column, missing), second.numbers(column, missing)
+        clusters, changed = first.clusters, old != new
+        if not old.size or np.isnan(old).any() or np.isnan(new).any():
+            return Estimate(math.nan, math.nan, math.nan, len(first), "undefined: a case has no value")
         found = paired.difference(first, second, confidence, rng)
-        old, new = first.numbers(column, missing) > 0, second.numbers(column, missing) > 0
-        p = uncertainty.mcnemar_p(int((old & ~new).sum()), int((new & ~old).sum()))
-        if not (old ^ new).any():
-            # No case changed: the bootstrap is degenerate, but no more cases differ than the exact bound allows.
-            high = uncertainty.clopper_pearson(0, found.n, confidence)[1]
-            return Estimate(0.0, -high, high, found.n, "exact bound on the share of changed cases")
-        alone = len(np.unique(first.clusters)) == len(first)
-        return Estimate(
-            found.value, found.low, found.high, found.n, f"{found.method}; exact McNemar p = {p:.3g}" if alone else found.method
-        )
+        if np.unique(clusters[changed]).size < uncertainty.MIN_CLUSTERS or math.isnan(found.low):
+            # Too few changes, or too equal ones, for a bootstrap: the exact bounds of both kinds of change, added up.
+            half = (1 + confidence) / 2
+            up = uncertainty.rate_interval((new > old).astype(np.float64), clusters, half)
+            down = uncertainty.rate_interval((old > new).astype(np.float64), clusters, half)
+            method = "exact bounds on the shares of changed cases, added"
+            found = Estimate(float(new.mean() - old.mean()), up.low - down.high, up.high - down.low, up.n, method)
+        if found.n < len(first):
+            return found
+        p = uncertainty.mcnemar_p(int((old > new).sum()), int((new > old).sum()))
+        return replace(found, method=f"{found.method}; exact McNemar p = {p:.3g}")
 
     return Metric(f"rate_{column}", estimate, difference, better, f"rate|{column}|missing:{missing:g}")
 

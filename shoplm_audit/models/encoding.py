@@ -83,8 +83,7 @@ class Encoder:
 
     def _places(self, pair: Pair, ids: list[int], offsets: list[tuple[int, int]]) -> Encoded:
         text = pair.context + pair.continuation
-        # The end lies beyond the text: some tokenizers give white space at the end an empty place behind it.
-        start, end = len(pair.context.rstrip()), len(text) + 1
+        start, end = len(pair.context.rstrip()), len(text)
         if pair.span is not None:
             start, end = (len(pair.context) + edge for edge in pair.span)
         places = [

@@ -92,6 +92,16 @@ class LocalModel:
         self._counted: Counter[str] = Counter()
 
     @property
+    def device(self) -> str:
+        """Where it runs: "cpu" or "cuda". With `dtype` it shapes the last bits of every answer."""
+        return str(self.network.device.type)
+
+    @property
+    def dtype(self) -> str:
+        """What it computes in: "float32", "bfloat16"."""
+        return str(self.network.dtype).removeprefix("torch.")
+
+    @property
     def notes(self) -> list[str]:
         """What was cut to the model's context, with how often."""
         return [f"{what} ({count} times)" for what, count in self._counted.items()]

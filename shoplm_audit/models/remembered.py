@@ -10,6 +10,7 @@ cut off or on what else the store holds.
 from __future__ import annotations
 
 import json
+import uuid
 from collections.abc import Callable, Sequence
 from dataclasses import asdict
 from typing import Any, TypeVar
@@ -36,9 +37,8 @@ def encode_scores(scores: TokenScores) -> dict[str, list[float]]:
 
 def decode_scores(data: dict[str, list[float]]) -> TokenScores:
     """The inverse of `encode_scores`, exact to the last bit."""
-    return TokenScores(
-        **{name: np.array(values, dtype=np.int64 if name == "rank" else np.float64) for name, values in data.items()}
-    )
+    columns = {name: np.array(values, dtype=np.float64) for name, values in data.items() if name != "rank"}
+    return TokenScores(**columns, rank=np.array(data["rank"], dtype=np.int64) if "rank" in data else None)
 
 
 class Remembered:
@@ -47,7 +47,8 @@ class Remembered:
     Args:
         model: the model that computes what is not known yet.
         store: where answers are kept.
-        run: distinguishes runs of a model without a fingerprint, whose answers must not outlive the run.
+        run: names the run within which answers of a model without a fingerprint are found again; without it they are
+            found again by nobody.
         on_batch: called with the number of requests that were answered, after each batch.
     """
 
@@ -60,7 +61,7 @@ class Remembered:
         self.computed = 0
         self._identity = (
             ANSWERS_VERSION,
-            model.fingerprint or f"run:{run}:{model.name}",
+            model.fingerprint or f"run:{run or uuid.uuid4().hex}:{model.name}",
             str(getattr(model, "device", "")),
             str(getattr(model, "dtype", "")),
         )
@@ -78,8 +79,12 @@ class Remembered:
         """The texts, remembered or written now."""
 
         def compute(batch: list[Generate]) -> list[Any]:
-            texts = iter(self.model.generate(batch))
-            return [[next(texts) for _ in range(request.sampling.n)] for request in batch]
+            texts = self.model.generate(batch)
+            expected = sum(request.sampling.n for request in batch)
+            if len(texts) != expected:
+                raise RuntimeError(f"asked for {expected} texts and got {len(texts)}")
+            each = iter(texts)
+            return [[next(each) for _ in range(request.sampling.n)] for request in batch]
 
         found = self._answer("generate", list(requests), compute)
         return [text for texts in found for text in texts]
@@ -104,11 +109,16 @@ class Remembered:
             shared = digest(batch) if self.batch_sensitive else ""
             keys = [digest(self._identity, kind, row, shared) for row in batch]
             known = self.store.get(keys)
-            if len(known) < len(set(keys)):
-                computed = compute([requests[i] for i in indices])
-                self.computed += len(indices)
-                known = {key: json.dumps(answer) for key, answer in zip(keys, computed, strict=True)}
-                self.store.put(known)
+            lacking = {key: i for i, key in zip(indices, keys, strict=True) if key not in known}
+            if lacking:
+                # Where a batch shapes its answers it is computed whole; elsewhere nothing is asked twice.
+                asked = indices if self.batch_sensitive else list(lacking.values())
+                computed = compute([requests[i] for i in asked])
+                self.computed += len(asked)
+                fresh = keys if self.batch_sensitive else list(lacking)
+                found = {key: json.dumps(answer) for key, answer in zip(fresh, computed, strict=True)}
+                self.store.put(found)
+                known |= found
             for i, key in zip(indices, keys, strict=True):
                 answers[i] = json.loads(known[key])
             self.on_batch(len(indices))

@@ -1,0 +1,1 @@
+"""Cases to requests to observations."""

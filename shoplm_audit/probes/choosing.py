@@ -1,6 +1,6 @@
 """Choosing which records become cases: seeded, and balanced over languages.
 
-    balanced(products, 200, seed=0)  # 100 English and 100 Chinese ones, if there are as many
+balanced(products, 200, seed=0)  # 100 English and 100 Chinese ones, if there are as many
 """
 
 from __future__ import annotations
@@ -46,5 +46,3 @@ def same_length(first: str, second: str) -> tuple[str, str]:
     """Both texts cut to four fifths of the shorter one, so that neither length nor ending tells them apart."""
     keep = max(1, int(0.8 * min(len(first), len(second))))
     return first[:keep], second[:keep]
-
-

@@ -7,19 +7,30 @@ Cases move in lock-step, a round per `yield`, so a model sees all requests of a 
 
 from __future__ import annotations
 
-import json
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Any, Protocol
+from typing import Any, Protocol, runtime_checkable
 
 import numpy as np
 
 from shoplm_audit.errors import AuditError, Unsupported
-from shoplm_audit.types import Answer, Case, Generate, Model, Observation, Observations, Observing, Probe, Request, Score
+from shoplm_audit.types import (
+    Answer,
+    Case,
+    Generate,
+    Model,
+    Observation,
+    Observations,
+    Observing,
+    Probe,
+    Request,
+    Score,
+)
 
 __all__ = ["AnswersByCase", "Exchange", "Run", "first_requests", "observe"]
 
 
+@runtime_checkable
 class AnswersByCase(Protocol):
     """A model whose outputs were made elsewhere and are found by the case they answer."""
 
@@ -153,7 +164,7 @@ def _answers(flat: list[tuple[_Talk, Request]], models: Mapping[str, Model], key
         model = models.get(role)
         if model is None:
             raise Unsupported(f'needs a model for the role "{role}": name one with --with {role}=SPEC')
-        if getattr(model, "answers_by_case", False):
+        if isinstance(model, AnswersByCase) and model.answers_by_case:
             found = _recorded(model, [flat[i] for i in indices], key)
         else:
             found = _asked(model, [flat[i][1] for i in indices])
@@ -177,7 +188,9 @@ def _asked(model: Model, requests: list[Request]) -> list[Answer | _Failed]:
 def _call(model: Model, requests: list[Request]) -> list[Answer | _Failed]:
     if isinstance(requests[0], Score):
         scores = model.score([r.pair for r in requests if isinstance(r, Score)], requests[0].columns)
-        return [_Failed("the model's log-probabilities are not numbers") if np.isnan(s.log_prob).any() else s for s in scores]
+        if len(scores) != len(requests):
+            raise RuntimeError(f"asked for {len(requests)} scores and got {len(scores)}")
+        return [_Failed("its log-probabilities are not numbers") if np.isnan(s.log_prob).any() else s for s in scores]
     generates = [r for r in requests if isinstance(r, Generate)]
     texts = model.generate(generates)
     expected = sum(request.sampling.n for request in generates)
@@ -198,7 +211,7 @@ def _recorded(model: AnswersByCase, flat: list[tuple[_Talk, Request]], key: str)
         if isinstance(request, Score):
             raise Unsupported("recorded outputs have no log-probabilities")
         name = f"{key}/{talk.case.id}"
-        first = counted.setdefault(name, sum(_texts(e.request) for e in talk.exchanges))
+        first = counted.setdefault(name, sum(_texts(e.request, request.role) for e in talk.exchanges))
         counted[name] += request.sampling.n
         try:
             texts = [model.answer(name, first + sample) for sample in range(request.sampling.n)]
@@ -209,15 +222,5 @@ def _recorded(model: AnswersByCase, flat: list[tuple[_Talk, Request]], key: str)
     return answers
 
 
-def _texts(request: Request) -> int:
-    return request.sampling.n if isinstance(request, Generate) else 0
-
-
-def plain(request: Request) -> str:
-    """A request as one line of JSON, for evidence."""
-    from dataclasses import asdict
-
-    data = asdict(request)
-    if isinstance(request, Score):
-        data["columns"] = request.columns.value
-    return json.dumps({"kind": type(request).__name__.lower()} | data, ensure_ascii=False)
+def _texts(request: Request, role: str) -> int:
+    return request.sampling.n if isinstance(request, Generate) and request.role == role else 0

@@ -24,6 +24,9 @@ _PER_GATE = 3
 _TELLING = 12  # of one suite
 _OTHERS = 3
 _VALUES = 16
+_TEXTS = 8
+_SPANS = 40
+_SHORT = 240  # characters of a reason, an id, a group
 _LONGEST = 1200  # characters of one text
 _NOT_OF_ONE_CASE = ("auroc", "tpr", "epsilon")  # metrics of how two sets of cases lie to each other
 _VERDICTS = ("contradicted", "unsupported", "supported", "omitted")
@@ -55,11 +58,8 @@ class Example:
 
 def shown(text: object) -> Markup:
     """A text for a page: escaped, and characters that hide or reorder spelled out."""
-    whole = str(text)
-    if all(map(shows, whole)):
-        return escape(whole)
-    pieces = (c if shows(c) else Markup('<span class="cp">{}</span>').format(code_point(c)) for c in whole)
-    return Markup("").join(pieces)
+    whole = str(escape(text))
+    return Markup("".join(c if shows(c) else f'<span class="cp">{code_point(c)}</span>' for c in whole))
 
 
 def examples_of(
@@ -173,7 +173,7 @@ def _spans(row: Observation) -> list[tuple[int, int, str, str]]:
     for span in sorted(spans, key=lambda span: (rank.get(span[2], 9), span[0])):
         start, end = span[:2]
         inside = 0 <= start <= end <= len(text) and span[2] in _VERDICTS
-        if inside and all(end <= other[0] or start >= other[1] for other in kept):
+        if inside and len(kept) < _SPANS and all(end <= other[0] or start >= other[1] for other in kept):
             kept.append(span)
     return sorted(kept)
 
@@ -183,23 +183,28 @@ def _span_faults(row: Observation) -> int:
     return sum({"contradicted": 1000, "unsupported": 1}.get(span[2], 0) for span in _spans(row))
 
 
-def _cut(text: str) -> Markup:
-    rest = len(text) - _LONGEST
-    return shown(text) if rest <= 0 else shown(text[:_LONGEST]) + _more(rest)
+def _masked(text: str, secrets: Sequence[str] = (), longest: int = _LONGEST) -> Markup:
+    # A text is masked a little beyond the cut, so that what lies across it is recognised.
+    shortened = mask(text[: longest + 200], secrets)[:longest]
+    rest = len(text) - longest
+    return shown(shortened) + _more(rest) if rest > 0 else shown(shortened)
 
 
 def _more(rest: int) -> Markup:
     return Markup('<span class="more"> … {:,} more characters</span>').format(rest)
 
 
-def _marked(text: str, spans: Sequence[tuple[int, int, str, str]]) -> tuple[Markup, list[Finding]]:
+def _marked(
+    whole: str, secrets: Sequence[str], spans: Sequence[tuple[int, int, str, str]]
+) -> tuple[Markup, list[Finding]]:
+    text = mask(whole[: _LONGEST + 200], secrets)
     out: list[Markup] = []
     findings: list[Finding] = []
     at = 0
     for start, end, verdict, why in spans:
         if end > _LONGEST:
             break
-        said = mask(why)
+        said = mask(why[:_SHORT])
         number = len(findings) + 1
         findings.append(Finding(number, verdict, shown(said)))
         out.append(shown(text[at:start]))
@@ -210,32 +215,32 @@ def _marked(text: str, spans: Sequence[tuple[int, int, str, str]]) -> tuple[Mark
         )
         at = end
     out.append(shown(text[at:_LONGEST]))
-    if len(text) > _LONGEST:
-        out.append(_more(len(text) - _LONGEST))
+    if len(whole) > _LONGEST:
+        out.append(_more(len(whole) - _LONGEST))
     return Markup("").join(out), findings
 
 
 def _example(probe: str, row: Observation, why: tuple[str, ...], private: bool) -> Example:
     secrets = secrets_of(row.case) if private else []
-    values = dict(row.values)
+    values = dict(sorted(row.values.items()))  # as in a run that was read back from its evidence
     texts = []
     prompt = row.case.prompt.flat or str(row.case.facts.get("prefix", ""))
     if prompt:
-        texts.append(("Prompt", _cut(mask(prompt))))
+        texts.append(("Prompt", _masked(prompt)))
     findings: list[Finding] = []
     if isinstance(text := values.pop("text", None), str):
-        marked, findings = _marked(mask(text, secrets), _spans(row))
+        marked, findings = _marked(text, secrets, _spans(row))
         # A probe without a prompt lets the model read a text, not write one.
         name = "Model wrote" if prompt else "Text that was scored"
         texts.append((name, marked if text else Markup('<i class="nothing">nothing</i>')))
     values.pop("spans", None)
     if row.case.reference is not None and "text_reference" not in values:
-        texts.append(("Reference", _cut(mask(row.case.reference, secrets))))
+        texts.append(("Reference", _masked(row.case.reference, secrets)))
     long = {name: value for name, value in values.items() if isinstance(value, str) and len(value) > 60}
-    texts += [(label(name), _cut(mask(value, secrets))) for name, value in long.items()]
+    texts += [(label(name), _masked(value, secrets)) for name, value in list(long.items())[:_TEXTS]]
     if row.note:
-        texts.append(("Note", _cut(mask(row.note, secrets))))
-    facts = {"language": row.case.language, "task": row.case.task, **row.case.groups}
+        texts.append(("Note", _masked(row.note, secrets)))
+    facts = {"language": row.case.language, "task": row.case.task, **dict(sorted(row.case.groups.items()))}
     table = [(label(name), shown(mask(str(value), secrets))) for name, value in facts.items() if value]
     table += [
         (label(name), shown(mask(_value(value), secrets) if isinstance(value, str) else _value(value)))
@@ -245,7 +250,7 @@ def _example(probe: str, row: Observation, why: tuple[str, ...], private: bool) 
     size = sum(len(t.encode("utf-8", "replace")) for _, t in texts) + 60 * len(table) + 120 * len(findings) + 600
     return Example(
         # Who was in the training data is a secret of the trainer: units and canaries go unnamed.
-        Markup("masked") if private else shown(mask(row.case.id)),
+        Markup("masked") if private else _masked(row.case.id, longest=_SHORT),
         probe,
         row.case.language,
         row.status,

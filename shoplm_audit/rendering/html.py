@@ -30,9 +30,9 @@ from shoplm_audit.results import AuditResult, EstimateResult, GateResult, Result
 
 __all__ = ["IndexEntry", "render_html", "render_index"]
 
-_EVIDENCE = 900_000  # bytes of markup for all examples of a page; the contract's 1.5 MB hold the rest
-_ROWS = 120  # estimates of one suite that are drawn
-_GATES = 150  # gates of one suite that are listed beside the failed ones
+_EVIDENCE = 700_000  # bytes of markup for all examples of a page; the contract's 1.5 MB hold the rest
+_ROWS = 80  # estimates of one suite that are drawn
+_GATES = 60  # gates of one suite that are listed beside the failed ones
 
 
 @dataclass(frozen=True, slots=True)

@@ -53,7 +53,9 @@ def _add(parent: ElementTree.Element, suite: SuiteResult, gate: GateResult) -> N
         failure = ElementTree.SubElement(case, "failure", type="gate", message=_text(gate.why))
         failure.text = _text(_measured(suite, gate))
     elif verdict != "pass":
-        ElementTree.SubElement(case, "skipped", message=_text(f"{VERDICTS[verdict].lower()}: {gate.why}"))
+        word = VERDICTS[verdict].lower()
+        why = gate.why if gate.why.lower().startswith(word) else f"{word}: {gate.why}"
+        ElementTree.SubElement(case, "skipped", message=_text(why))
 
 
 def _measured(suite: SuiteResult, gate: GateResult) -> str:

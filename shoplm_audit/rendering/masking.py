@@ -23,8 +23,9 @@ _CREDENTIALS = (
     r"\b(?:sk|pk|ghp|gho|hf|xox[bp]|AKIA)[-_]?[A-Za-z0-9_-]{12,}",
     r"\beyJ[\w-]{8,}\.[\w-]{8,}\.[\w-]*",  # JSON web tokens
 )
+_STREETS = "Street|St|Road|Rd|Avenue|Ave|Lane|Ln|Drive|Close|Way|Row|Hill|Place|Gardens|Court|Square|Terrace"
 _PERSONAL = (
-    r"[^\s@<>(),;:\"'，。；：]+@[^\s@<>(),;:\"'，。；：]+\.[A-Za-z]{2,}",
+    r"[^\s@<>(),;:\"'，。；：]{1,64}@[^\s@<>(),;:\"'，。；：]{1,255}\.[A-Za-z]{2,24}",
     r"\b[A-Z]{2,5}[-‐–]?\d{6,}\b",  # order numbers
     r"\b[A-Z]{2}\d{2}(?: ?[A-Z0-9]{4}){3,7}(?: ?[A-Z0-9]{1,3})?\b",  # IBAN
     r"(?<![\d.])(?:\d[ -]?){12,18}\d(?![\d.])",  # cards
@@ -32,8 +33,7 @@ _PERSONAL = (
     r"\+\d[\d ().-]{6,}\d",
     r"(?<![\d.-])\(?0?\d{2,4}\)?[ -]\d{3,4}[ -]\d{4}(?![\d-])",
     r"(?<![\d.-])\d{3}-\d{4}(?![\d-])(?!\s?(?:[kM]?Hz|mAh|[km]?W|K|mm|cm|m[lL]|k?g|V|rpm|lm)\b)",
-    r"\b\d{1,5} (?:[A-Z][\w'’]+ ){1,3}(?:Street|St|Road|Rd|Avenue|Ave|Lane|Ln|Drive|Close|Way|Row|Hill|Place|Gardens"
-    r"|Court|Square|Terrace)\b",
+    rf"\b\d{{1,5}} (?:[A-Z][\w'’]+ ){{1,3}}(?:{_STREETS})\b",
     r"[\u4e00-\u9fff]{1,6}?(?:路|街|大道|巷|弄)\s?\d{1,5}\s?[号弄](?:\s?\d{1,5}\s?[室号栋])*",
 )
 _CREDENTIAL = re.compile("|".join(_CREDENTIALS))

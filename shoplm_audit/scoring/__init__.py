@@ -1,0 +1,1 @@
+"""One text to one number: claims against a record, quantities with units."""

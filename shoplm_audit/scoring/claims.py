@@ -3,22 +3,22 @@
     check_claims("A navy kettle, 2 kg.", {"colour": "blue", "weight": "1.2 kg"}).claims[1]
     -> Claim(15, 19, "quantity", "2 kg", "contradicted", "weight", "record says weight 1.2 kg")
 
-Supported is what the record says or implies (navy implies blue). Contradicted is what cannot hold beside the record: another
-colour, another fibre, another number of the same dimension. All else is unsupported: a finer word than the record's (blue does
-not imply navy), a kind the record lacks, a colour or material of a part (white stripes, plastic lid), pairings. What a text
-denies ("not leather", 非真皮) or only likens ("soft as silk") is no claim and not in the ledger.
+Supported is what the record says or implies (navy implies blue). Contradicted is what cannot hold beside the record:
+another colour, another fibre, another number of the same dimension. All else is unsupported: a finer word than the
+record's (blue does not imply navy), a kind the record lacks, the colour or material of a part (white stripes, plastic
+lid) or of what is worn with it. What a text denies ("not leather", 非真皮) or only likens ("soft as silk") is no claim.
 """
 
 from __future__ import annotations
 
 import json
 import re
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, replace
 from functools import lru_cache
 from typing import Literal, TypeAlias
 
-from shoplm_audit.scoring.quantities import Folded, Quantity, agrees, fold, quantities_in
+from shoplm_audit.scoring.quantities import Quantity, agrees, level, quantities_in
 
 __all__ = ["Claim", "Ledger", "check_claims"]
 
@@ -28,72 +28,98 @@ Verdict: TypeAlias = Literal["supported", "contradicted", "unsupported"]
 # concept < what it implies: English | Chinese. A word with ? is one only in a fitting context, with ! it says 100 %.
 _COLOURS = """
 red: red | 红 大红 正红 中国红;  orange: orange | 橙 橘;  yellow: yellow | 黄;  green: green | 绿;  blue: blue | 蓝
-purple: purple | 紫;  pink: pink | 粉 粉红;  brown: brown | 棕 褐 咖;  black: black | 黑;  white: white | 白;  grey: grey, gray | 灰
-beige: beige | 米;  gold: gold, golden | 金;  silver: silver | 银;  turquoise: turquoise | 青绿 绿松石 松石绿;  dark: | 深;  light: | 浅
-transparent: transparent, see-through, clear? | 透明?;  black-white < black white: black-and-white, black and white | 黑白
-multicolour: multicolour, multicoloured, multicolor, multicolored, rainbow?, colourful, colorful | 彩 多色 五彩 七彩 撞色 拼色 花色
+purple: purple | 紫;  pink: pink | 粉 粉红;  brown: brown | 棕 褐 咖;  black: black | 黑;  white: white | 白
+grey: grey, gray | 灰;  beige: beige | 米;  gold: gold, golden | 金;  silver: silver | 银
+turquoise: turquoise | 青绿 绿松石 松石绿;  dark: | 深;  light: | 浅
+transparent: transparent, see-through, clear? | 透明?
+black-white < black white: black-and-white, black and white | 黑白
+multicolour: multicolour, multicoloured, multicolor, multicolored, colourful | 彩 多色 五彩 七彩 撞色 拼色 花色
 crimson < red: crimson;  scarlet < red: scarlet;  cherry < red: cherry red | 樱桃红;  maroon < dark-red: maroon | 枣红
-burgundy < dark-red: burgundy, wine red, bordeaux | 酒红 勃艮第红;  brick < red: brick red | 砖红;  rust < orange red: rust? | 铁锈红
-coral < pink orange: coral? | 珊瑚? 珊瑚红 珊瑚粉;  salmon < pink orange: salmon? | 三文鱼粉;  rose < pink red: rose?, rose red | 玫红 玫瑰红
-fuchsia < pink purple: fuchsia, magenta | 品红 洋红;  hot pink < pink: hot pink;  baby pink < light-pink: baby pink | 婴儿粉
-dusty pink < pink: dusty pink, dusty rose, blush? | 豆沙 脏粉 藕粉 藕;  nude < beige pink: nude? | 裸 肉;  peach < orange pink: peach? | 蜜桃?
-terracotta < orange brown: terracotta? | 陶土;  apricot < orange beige: apricot? | 杏;  amber < orange yellow: amber? | 琥珀?
-mustard < yellow: mustard? | 姜黄 芥末黄;  lemon < yellow: lemon yellow, lemon? | 柠檬黄 鹅黄;  cream < white beige: cream? | 奶油? 奶白 奶油白
-ivory < white beige: ivory? | 象牙白 象牙?;  off-white < white beige: off-white, off white | 米白;  snow white < white: snow white | 雪白 纯白
-sand < beige: sand?, ecru | 沙;  khaki < beige brown green: khaki | 卡其;  camel < brown beige: camel? | 驼 骆驼?;  tan < brown beige: tan?
-taupe < brown grey: taupe | 灰褐;  chocolate < dark-brown: chocolate? | 巧克力?;  coffee < dark-brown: coffee? | 咖啡?
-chestnut < brown: chestnut? | 栗;  caramel < brown: caramel? | 焦糖?;  bronze < brown gold: bronze? | 古铜? 青铜?;  copper < orange brown: copper?
-rose gold < gold pink: rose gold, rose-gold | 玫瑰金;  champagne < gold beige: champagne? | 香槟? 香槟金;  olive < green: olive?, olive green | 橄榄绿
-mint < light-green: mint?, mint green | 薄荷绿;  emerald < green: emerald? | 祖母绿 翡翠绿;  lime < green yellow: lime? | 青柠?
-sage < green grey: sage?;  forest < dark-green: forest green, bottle green | 墨绿;  army green < green: army green | 军绿
-grass green < green: grass green | 草绿;  teal < turquoise: teal | 蓝绿;  cyan < turquoise: cyan, aqua? | 青;  peacock < blue green: | 孔雀蓝 湖蓝
-navy < dark-blue: navy, navy blue, midnight blue | 藏青 藏蓝 海军蓝;  royal blue < blue: royal blue | 宝蓝 皇家蓝
-cobalt < blue: cobalt, cobalt blue | 钴蓝 克莱因蓝;  indigo < dark-blue purple: indigo | 靛蓝 靛青;  sky blue < light-blue: sky blue | 天蓝
-baby blue < light-blue: baby blue, powder blue | 婴儿蓝;  denim blue < blue: denim blue | 牛仔蓝;  lavender < light-purple: lavender? | 薰衣草紫
-lilac < light-purple: lilac? | 丁香紫;  violet < purple: violet? | 紫罗兰?;  plum < dark-purple: plum?, aubergine? | 茄紫
-charcoal < dark-grey black: charcoal?, charcoal grey | 炭灰;  anthracite < dark-grey: anthracite;  slate < grey: slate?;  gunmetal < grey: gunmetal
-space grey < grey: space grey, space gray | 太空灰 深空灰;  jet black < black: jet black, charcoal black | 炭黑 曜石黑 漆黑 纯黑
+burgundy < dark-red: burgundy, wine red, bordeaux | 酒红 勃艮第红;  brick < red: brick red | 砖红
+rust < orange red: rust? | 铁锈红;  coral < pink orange: coral? | 珊瑚? 珊瑚红 珊瑚粉
+salmon < pink orange: salmon? | 三文鱼粉;  rose < pink red: rose?, rose red | 玫红 玫瑰红
+fuchsia < pink purple: fuchsia, magenta | 品红 洋红;  hot pink < pink: hot pink
+baby pink < light-pink: baby pink | 婴儿粉;  dusty pink < pink: dusty pink, dusty rose, blush? | 豆沙 脏粉 藕粉 藕
+nude < beige pink: nude? | 裸 肉;  peach < orange pink: peach? | 蜜桃?;  terracotta < orange brown: terracotta? | 陶土
+apricot < orange beige: apricot? | 杏;  amber < orange yellow: amber? | 琥珀?
+mustard < yellow: mustard? | 姜黄 芥末黄;  lemon < yellow: lemon yellow, lemon? | 柠檬黄 鹅黄
+cream < white beige: cream? | 奶油? 奶白 奶油白;  ivory < white beige: ivory? | 象牙白 象牙?
+off-white < white beige: off-white, off white | 米白;  snow white < white: snow white | 雪白 纯白
+sand < beige: sand?, ecru | 沙;  khaki < beige brown green: khaki | 卡其;  camel < brown beige: camel? | 驼 骆驼?
+tan < brown beige: tan?;  taupe < brown grey: taupe | 灰褐;  chocolate < dark-brown: chocolate? | 巧克力?
+coffee < dark-brown: coffee? | 咖啡?;  chestnut < brown: chestnut? | 栗;  caramel < brown: caramel? | 焦糖?
+bronze < brown gold: bronze? | 古铜? 青铜?;  copper < orange brown: copper?
+rose gold < gold pink: rose gold, rose-gold | 玫瑰金;  champagne < gold beige: champagne? | 香槟? 香槟金
+olive < green: olive?, olive green | 橄榄绿;  mint < light-green: mint?, mint green | 薄荷绿
+emerald < green: emerald? | 祖母绿 翡翠绿;  lime < green yellow: lime? | 青柠?;  sage < green grey: sage?
+forest < dark-green: forest green, bottle green | 墨绿;  army green < green: army green | 军绿
+grass green < green: grass green | 草绿;  teal < turquoise: teal | 蓝绿;  cyan < turquoise: cyan, aqua? | 青
+peacock < blue green: | 孔雀蓝 湖蓝;  navy < dark-blue: navy, navy blue, midnight blue | 藏青 藏蓝 海军蓝
+royal blue < blue: royal blue | 宝蓝 皇家蓝;  cobalt < blue: cobalt, cobalt blue | 钴蓝 克莱因蓝
+indigo < dark-blue purple: indigo | 靛蓝 靛青;  sky blue < light-blue: sky blue | 天蓝
+baby blue < light-blue: baby blue, powder blue | 婴儿蓝;  denim blue < blue: denim blue | 牛仔蓝
+lavender < light-purple: lavender? | 薰衣草紫;  lilac < light-purple: lilac? | 丁香紫
+violet < purple: violet? | 紫罗兰?;  plum < dark-purple: plum?, aubergine? | 茄紫
+charcoal < dark-grey black: charcoal?, charcoal grey | 炭灰;  anthracite < dark-grey: anthracite
+slate < grey: slate?;  gunmetal < grey: gunmetal;  space grey < grey: space grey, space gray | 太空灰 深空灰
+jet black < black: jet black, charcoal black | 炭黑 曜石黑 漆黑 纯黑
 """
 _TONED = "red orange yellow green blue purple pink brown grey"
 _MATERIALS = """
-fibre: ;  form: ;  trim: ;  metal: metal, metallic? | 金属;  wood: wood, wooden, timber, solid wood | 实木 木质 木制 原木 木
-cotton < fibre: cotton | 棉 纯棉! 全棉!;  organic cotton < cotton: organic cotton | 有机棉;  combed cotton < cotton: combed cotton | 精梳棉
-linen < fibre: linen, flax | 亚麻 麻;  cotton-linen < cotton linen: cotton-linen | 棉麻;  wool < fibre: wool, woollen, woolen | 羊毛
-merino < wool: merino wool, merino | 美利奴羊毛 美利奴;  lambswool < wool: lambswool | 羔羊毛 羊羔毛;  cashmere < fibre: cashmere | 羊绒 山羊绒
-mohair < fibre: mohair | 马海毛;  alpaca < fibre: alpaca | 羊驼毛;  silk < fibre: silk, mulberry silk | 真丝 蚕丝 桑蚕丝;  hemp < fibre: hemp
-jute < fibre: jute | 黄麻;  ramie < fibre: ramie | 苎麻;  polyester < fibre: polyester | 聚酯纤维 涤纶 聚酯;  acetate < fibre: acetate | 醋酸
+fibre: ;  form: ;  trim: ;  metal: metal, metallic? | 金属
+wood: wood, wooden, timber, solid wood | 实木 木质 木制 原木 木;  cotton < fibre: cotton | 棉 纯棉! 全棉!
+organic cotton < cotton: organic cotton | 有机棉;  combed cotton < cotton: combed cotton | 精梳棉
+linen < fibre: linen, flax | 亚麻 麻;  cotton-linen < cotton linen: cotton-linen | 棉麻
+wool < fibre: wool, woollen, woolen | 羊毛;  merino < wool: merino wool, merino | 美利奴羊毛 美利奴
+lambswool < wool: lambswool | 羔羊毛 羊羔毛;  cashmere < fibre: cashmere | 羊绒 山羊绒
+mohair < fibre: mohair | 马海毛;  alpaca < fibre: alpaca | 羊驼毛
+silk < fibre: silk, mulberry silk | 真丝 蚕丝 桑蚕丝;  hemp < fibre: hemp;  jute < fibre: jute | 黄麻
+ramie < fibre: ramie | 苎麻;  polyester < fibre: polyester | 聚酯纤维 涤纶 聚酯;  acetate < fibre: acetate | 醋酸
 recycled polyester < polyester: recycled polyester | 再生聚酯;  nylon < fibre: nylon, polyamide | 尼龙 锦纶
-viscose < fibre: viscose, rayon | 粘胶纤维 粘胶 粘纤 人造丝 人棉;  modal < viscose: modal | 莫代尔;  lyocell < viscose: lyocell, tencel | 莱赛尔 天丝
-acrylic < fibre plastic: acrylic | 腈纶 亚克力;  bamboo fibre < fibre bamboo: bamboo fibre, bamboo fiber, bamboo viscose | 竹纤维
+viscose < fibre: viscose, rayon | 粘胶纤维 粘胶 粘纤 人造丝 人棉;  modal < viscose: modal | 莫代尔
+lyocell < viscose: lyocell, tencel | 莱赛尔 天丝;  acrylic < fibre plastic: acrylic | 腈纶 亚克力
+bamboo fibre < fibre bamboo: bamboo fibre, bamboo fiber, bamboo viscose | 竹纤维
 elastane < trim: elastane, spandex, lycra | 氨纶 莱卡;  microfibre < trim: microfibre, microfiber | 超细纤维 超纤
-denim < form: denim | 牛仔布 牛仔 丹宁;  chiffon < form: chiffon | 雪纺;  velvet < form: velvet | 丝绒 天鹅绒 金丝绒;  canvas < form: canvas | 帆布
-corduroy < form: corduroy | 灯芯绒;  fleece < form: fleece | 抓绒 摇粒绒;  satin < trim: satin | 绸缎 缎面 色丁;  twill < trim: twill | 斜纹
-felt < form: felt? | 毛毡;  flannel < form: flannel | 法兰绒;  tweed < form: tweed | 粗花呢;  mesh < form: mesh | 网布;  knit < trim: | 针织
-lace < trim: lace? | 蕾丝;  tulle < trim: tulle, organza | 网纱 薄纱 欧根纱;  down: goose down, duck down, down filling | 羽绒 鹅绒 鸭绒 白鸭绒 白鹅绒
-leather: leather | 皮革 皮质;  hide < leather: genuine leather, real leather, full-grain leather, full grain leather | 真皮
+denim < form: denim | 牛仔布 牛仔 丹宁;  chiffon < form: chiffon | 雪纺;  velvet < form: velvet | 丝绒 天鹅绒 金丝绒
+canvas < form: canvas | 帆布;  corduroy < form: corduroy | 灯芯绒;  fleece < form: fleece | 抓绒 摇粒绒
+satin < trim: satin? | 绸缎 缎面 色丁;  twill < trim: twill | 斜纹;  felt < form: felt? | 毛毡
+flannel < form: flannel | 法兰绒;  tweed < form: tweed | 粗花呢;  mesh < form: mesh | 网布;  knit < trim: | 针织
+lace < trim: lace? | 蕾丝;  tulle < trim: tulle, organza | 网纱 薄纱 欧根纱
+down: goose down, duck down, down filling | 羽绒 鹅绒 鸭绒 白鸭绒 白鹅绒;  leather: leather | 皮革 皮质
+hide < leather: genuine leather, real leather, full-grain leather, full grain leather | 真皮
 cowhide < hide: cowhide, top-grain leather | 牛皮 头层牛皮 小牛皮;  sheepskin < hide: sheepskin, nappa | 羊皮 小羊皮
-suede: suede | 麂皮;  faux: faux leather, pu leather, artificial leather, imitation leather, vegan leather, synthetic leather | 人造革
-pu < faux: leatherette, pu | 仿皮 pu皮 pu革 pu皮革 合成革 超纤皮 人造皮革 仿皮革;  foam: foam, memory foam, sponge | 海绵 记忆棉 珍珠棉 泡沫
-plastic: plastic | 塑料 塑胶;  polypropylene < plastic: polypropylene | 聚丙烯;  polycarbonate < plastic: polycarbonate | 聚碳酸酯;  abs < plastic: abs
-pvc < plastic: pvc, vinyl;  tritan < plastic: tritan;  polyethylene < plastic: polyethylene | 聚乙烯;  melamine < plastic: melamine | 密胺
-resin: resin | 树脂;  silicone: silicone | 硅胶;  rubber: rubber | 橡胶;  latex < rubber: latex | 乳胶;  eva < trim: eva
-steel < metal: steel | 钢;  stainless steel < steel: stainless steel, stainless-steel, inox | 不锈钢;  carbon steel < steel: carbon steel | 碳钢
-iron < metal: iron? | 铁;  cast iron < iron: cast iron, cast-iron | 铸铁 生铁;  wrought iron < iron: wrought iron | 铁艺;  alloy < trim: alloy | 合金
-aluminium < metal: aluminium, aluminum | 铝 铝合金;  copper < metal: copper | 铜 紫铜;  brass < metal: brass | 黄铜;  bronze < metal: bronze? | 青铜
-titanium < metal: titanium | 钛 钛合金;  zinc < metal: zinc | 锌合金;  pewter < metal: pewter;  magnesium < metal: magnesium | 镁合金
-sterling silver < metal: sterling silver | 纯银 925银;  gold < metal: solid gold | 足金 黄金;  platinum < metal: platinum | 铂金
-oak < wood: oak | 橡木;  walnut < wood: walnut | 胡桃木;  beech < wood: beech, beechwood | 榉木;  pine < wood: pine | 松木;  teak < wood: teak | 柚木
-birch < wood: birch | 桦木;  acacia < wood: acacia | 相思木 金合欢木;  maple < wood: maple? | 枫木;  mahogany < wood: mahogany? | 桃花心木
-ash < wood: ash? | 白蜡木;  rubberwood < wood: rubberwood | 橡胶木;  plywood < wood: plywood | 胶合板;  mdf < wood: mdf | 密度板
-bamboo: bamboo | 竹 竹子;  cork: cork | 软木;  rattan: rattan, wicker | 藤;  paper: paper?, cardboard, kraft paper | 纸 纸板 牛皮纸
-glass: glass | 玻璃;  borosilicate < glass: borosilicate glass, borosilicate | 高硼硅玻璃 高硼硅;  tempered glass < glass: tempered glass | 钢化玻璃
-crystal < glass: crystal? | 水晶;  ceramic: ceramic | 陶瓷;  porcelain < ceramic: porcelain, bone china | 骨瓷 白瓷;  stoneware < ceramic: stoneware
-stone: stone?, natural stone | 石材;  granite < stone: granite | 花岗岩;  marble < stone: marble | 大理石;  carbon fibre: carbon fibre, carbon fiber | 碳纤维
-"""  # noqa: E501 - Chinese counts double
+suede: suede | 麂皮
+faux: faux leather, pu leather, artificial leather, imitation leather, vegan leather, synthetic leather | 人造革
+pu < faux: leatherette, pu | 仿皮 pu皮 pu革 pu皮革 合成革 超纤皮 人造皮革 仿皮革
+foam: foam, memory foam, sponge | 海绵 记忆棉 珍珠棉 泡沫;  plastic: plastic | 塑料 塑胶
+polypropylene < plastic: polypropylene | 聚丙烯;  polycarbonate < plastic: polycarbonate | 聚碳酸酯
+abs < plastic: abs;  pvc < plastic: pvc, vinyl;  tritan < plastic: tritan
+polyethylene < plastic: polyethylene | 聚乙烯;  melamine < plastic: melamine | 密胺;  resin: resin | 树脂
+silicone: silicone | 硅胶;  rubber: rubber | 橡胶;  latex < rubber: latex | 乳胶;  eva < trim: eva
+steel < metal: steel | 钢;  stainless steel < steel: stainless steel, stainless-steel, inox | 不锈钢
+carbon steel < steel: carbon steel | 碳钢;  iron < metal: iron? | 铁
+cast iron < iron: cast iron, cast-iron | 铸铁 生铁;  wrought iron < iron: wrought iron | 铁艺
+alloy < trim: alloy | 合金;  aluminium < metal: aluminium, aluminum | 铝 铝合金;  copper < metal: copper | 铜 紫铜
+brass < metal: brass | 黄铜;  bronze < metal: bronze? | 青铜;  titanium < metal: titanium | 钛 钛合金
+zinc < metal: zinc | 锌合金;  pewter < metal: pewter;  magnesium < metal: magnesium | 镁合金
+sterling silver < metal: sterling silver | 纯银 925银;  gold < metal: solid gold | 足金 黄金?
+platinum < metal: platinum | 铂金;  oak < wood: oak | 橡木;  walnut < wood: walnut | 胡桃木
+beech < wood: beech, beechwood | 榉木;  pine < wood: pine | 松木;  teak < wood: teak | 柚木
+birch < wood: birch | 桦木;  acacia < wood: acacia | 相思木 金合欢木;  maple < wood: maple? | 枫木
+mahogany < wood: mahogany? | 桃花心木;  ash < wood: ash? | 白蜡木;  rubberwood < wood: rubberwood | 橡胶木
+plywood < wood: plywood | 胶合板;  mdf < wood: mdf | 密度板;  bamboo: bamboo | 竹 竹子;  cork: cork | 软木
+rattan: rattan, wicker | 藤;  paper: paper?, cardboard, kraft paper | 纸 纸板 牛皮纸;  glass: glass | 玻璃
+borosilicate < glass: borosilicate glass, borosilicate | 高硼硅玻璃 高硼硅
+tempered glass < glass: tempered glass | 钢化玻璃;  crystal < glass: crystal? | 水晶?;  ceramic: ceramic | 陶瓷
+porcelain < ceramic: porcelain, bone china | 骨瓷 白瓷;  stoneware < ceramic: stoneware
+stone: stone?, natural stone | 石材;  granite < stone: granite | 花岗岩;  marble < stone: marble | 大理石
+carbon fibre: carbon fibre, carbon fiber | 碳纤维
+"""
+_SORTS = frozenset({"fibre", "form", "metal", "wood", "plastic", "stone"})  # things of one sort exclude each other
 # Neither implies nor excludes the other, though their families differ.
 _NEAR = [
-    {"fibre", "form"}, {"turquoise", "blue"}, {"turquoise", "green"}, {"suede", "leather"}, {"bamboo", "wood"},
-    {"faux", "plastic"}, {"copper", "brass"}, {"copper", "bronze"}, {"brass", "bronze"}, {"fibre", "plastic"},
+    {"turquoise", "blue"}, {"turquoise", "green"}, {"suede", "leather"}, {"bamboo", "wood"}, {"faux", "plastic"},
+    {"copper", "brass"}, {"copper", "bronze"}, {"brass", "bronze"},
 ]  # fmt: skip
 _COMPATIBLE = frozenset({"multicolour", "trim"})  # these exclude nothing
 
@@ -196,7 +222,7 @@ class _Words:
             return True
         if {one, other} & {"dark", "light"} or (self.tops[one] | self.tops[other]) & _COMPATIBLE:
             return False
-        if any(pair & above and pair & beside and len(pair & (above | beside)) == 2 for pair in _NEAR):
+        if {one, other} in _NEAR or {"fibre", "form"} <= self.tops[one] ^ self.tops[other]:  # denim is often cotton
             return False
         if self.tops[one] & self.tops[other]:  # two blues can be the same, two woods or two fibres cannot
             return above & beside <= _SORTS
@@ -206,7 +232,11 @@ class _Words:
 def _with_tones(table: str) -> str:
     """Adds dark and light shades: navy implies dark blue, which excludes sky blue."""
     rows = []
-    for base, char in zip("red orange yellow green blue purple pink brown grey".split(" "), "红橙黄绿蓝紫粉棕灰", strict=True):
+    for base, char in zip(
+        ["red", "orange", "yellow", "green", "blue", "purple", "pink", "brown", "grey"],
+        "红橙黄绿蓝紫粉棕灰",
+        strict=True,
+    ):
         for tone, word, chars in (("dark", "deep", "深暗"), ("light", "pale", "浅淡")):
             spellings = (base, "gray") if base == "grey" else (base,)
             english = ", ".join(f"{tone} {spelling}, {word} {spelling}" for spelling in spellings)
@@ -218,45 +248,479 @@ _LEXICON: Mapping[Kind, _Words] = {"colour": _Words(_with_tones(_COLOURS)), "mat
 
 _NAMES: tuple[tuple[Kind, re.Pattern[str]], ...] = (
     ("colour", re.compile(r"colou?r|\b(?:shade|hue)\b|颜色|配色|色彩|色号")),
-    ("material", re.compile(r"material|fabric|composition|textile|\b(?:upper|shell|made of)\b|材质|面料|材料|成分|质地|布料")),
+    (
+        "material",
+        re.compile(r"material|fabric|composition|textile|\b(?:upper|shell|made of)\b|材质|面料|材料|成分|质地|布料"),
+    ),
     ("brand", re.compile(r"\bbrand|manufacturer|\bmaker\b|品牌|牌子|厂商|制造商")),
 )
 # What is named so is no measure that a text could state.
-_NO_MEASURE = re.compile(r"\b(?:id|sku|ean|upc|asin|isbn|model|year|code|style|series)\b|型号|编号|货号|条码|年份|款号|系列|风格")
+_NO_MEASURE = re.compile(
+    r"\b(?:id|sku|ean|upc|asin|isbn|model|year|code|style|series)\b|型号|编号|货号|条码|年份|款号|系列|风格"
+)
 
 # --- what surrounds a word -------------------------------------------------------------------------------------------
 _DENIED = re.compile(
-    r"(?:\b(?:not|no|non|without|never|isn't|aren't|free (?:of|from)|instead of|rather than|unlike|faux|fake|imitation)\b[\s-]*"
-    r"(?:(?:made|of|from|a|an|any|real|genuine|in|the|contains?|use|be)\s+)*|(?:非|不含|无|不是|并非|没有|不采用|不使用|拒绝|不同于)(?:任何)?"
-    r"|\b(?:like|as soft as|as smooth as|resembl\w+)\s+|[如像似仿])$"
+    r"(?:\b(?:not|no|non|without|never|isn't|aren't|free (?:of|from)|instead of|rather than|unlike|faux|fake)\b[\s-]*"
+    r"(?:(?:made|of|from|a|an|any|real|genuine|in|the|contains?|use|be)\s+)*"
+    r"|(?:非|不含|无|不是|并非|没有|不采用|不使用|拒绝|不同于)(?:任何)?"
+    r"|\b(?:like|(?:soft|smooth|strong|light|fine) as|resembl\w+)\s+|[如像似仿])$"
 )
-_LIKENED = re.compile(r"[- ](?:free|like|look|effect|style|inspired|scented|flavou?red)\b|般|味|香|感|纹|花糖|器|绒绒|巧的")
+_LIKENED = re.compile(
+    r"[- ](?:free|like|look|plated|effect|style|inspired|scented|flavou?red)\b|般|味|香|感|纹|花糖|器|绒绒|巧的"
+)
 _PART = (
-    r"lining|lined|trims?|handles?|lid|straps?|soles?|collar|cuffs?|buttons?|zip\w*|stitch\w*|stripes?|striped|accents?|details?"
-    r"|detailing|logo|prints?|pattern|piping|hem|laces?|base|stand|box|case|packaging|bag|pouch|cable|tip|interior|buckle|band"
-    r"|dots?|inlays?|letter\w*|edges?|coating|coated|plated|led|light|lights|lamp|wall|walls|background|skin|jeans|shirt|shoes"
+    r"lining|lined|trims?|trimmed|handles?|lid|straps?|soles?|collar|cuffs?|buttons?|zip\w*|stitch\w*|stripes?|striped|accents?"
+    r"|details?|detailing|logo|prints?|printed|pattern\w*|piping|hem|laces?|packaging|pouch|cable|tip|interior|buckle|band|dots?"
+    r"|inlays?|letter\w*|edges?|coating|coated|plated|leds?|walls?|background|skin"
 )
 _ASIDE_AFTER = re.compile(rf" (?:[a-z]+ )?(?:{_PART})\b")
-_ASIDE_BEFORE = re.compile(r"(?:\b(?:pairs?|paired|goes|go|match\w*|combined?|contrast\w*|wear it) (?:\w+ )?(?:with )?(?:\w+ )?|\bwith an? )$")
+_ASIDE_BEFORE = re.compile(
+    r"(?:\b(?:pairs?|paired|goes|go|match\w*|combined?|contrast\w*|wear it) (?:\w+ )?(?:with )?(?:\w+ )?|\bwith an? )$"
+)
 _ASIDE_HAN = re.compile(
-    r"[印图纹条字母绣线领袖扣边衬里搭配饰缀拼接装点花镶滚裙裤鞋包带腰口领内衬底唇肌肤灯光格块波圆珠亮片织与和蝴蝶结调视觉下摆百褶荷叶镂空罗色彩打底]"
+    r"印花|图案|拉链|条纹|条带|字母|绣|领|袖|扣|边|衬|里布|内里|搭|装饰|点缀|缀|拼|线条|滚线|压线|腰带|口袋|袋口|格|波点|圆点"
+    r"|花朵|碎花|花纹|亮片|蝴蝶结|流苏|灯光|阳光|肌|皮肤|唇|裤子|裙子|裙摆|鞋底|织带|撞色|对比|碰撞|交织|相间|打底|内搭|叠"
+    r"|元素|细节|珠|钻|文字|下摆|走线|外套|与|和"
 )
 _FALSE_COLOUR = re.compile(
-    r"orange (?:juice|peel|zest|flavou?r|blossom|oil|scent)|gold(?:en)? (?:standard|medal|card|age|rule|hour|retriever|ratio|plated)"
-    r"|silver lining|white (?:noise|paper|wine|board|balance|label|chocolate|tea|rice|bread|goods)|black (?:friday|tea|pepper|coffee"
-    r"|forest|box|mirror|belt|market)|red (?:wine|cross|carpet|tape|bull|meat|pepper|flag|light)|green (?:tea|energy|living|choice"
-    r"|thumb|planet|house|beans?|light|power|electricity)|blue (?:light|ray|cheese|moon)|brown (?:rice|sugar|bread)|yellow pages"
-    r"|transparent (?:pric|poli|proce)|bed linens?|steel yourself|glass of|cotton candy|silver plated"
-    r"|绿色(?:食品|环保|健康|无公害|能源|出行|生态|生活)|黑色(?:星期|幽默)|白色(?:情人|恋人)|金色年华|红色(?:旅游|革命)|肉色生香"
+    r"orange (?:juice|peel|zest|flavou?r|blossom|oil|scent)|silver (?:lining|plated)|brown (?:rice|sugar)"
+    r"|gold(?:en)? (?:standard|medal|card|age|rule|hour|retriever|ratio|plated)|blue (?:light|ray|cheese|moon)"
+    r"|white (?:noise|paper|wine|board|balance|label|chocolate|tea|rice|bread|goods)"
+    r"|black (?:friday|tea|pepper|coffee|forest|box|mirror|belt|market)"
+    r"|red (?:wine|cross|carpet|tape|bull|meat|pepper|flag|light)"
+    r"|green (?:tea|energy|living|choice|thumb|planet|house|beans?|light|power|electricity)"
+    r"|transparent (?:pric|poli|proce)|bed linens?|steel yourself|glass of|cotton candy"
+    r"|绿色(?:食品|环保|健康|无公害|能源|出行|生态|生活)|黑色(?:星期|幽默)|白色(?:情人|恋人)|金色年华|红色(?:旅游|革命)"
 )
-_HUE_BEFORE = re.compile(r"\b(?:in|colou?rs?|shades?|hue|finish|tone)(?: is| of|:)?(?: (?:a|an|the|soft|classic|rich|warm|elegant|deep|dark|light|pale))*[ ]$|\b(?:is|and|or) $|[,/] ?$")
+_HUE_BEFORE = re.compile(
+    r"\b(?:in|colou?rs?|shades?|hue|finish|tone)(?: is| of|:)?"
+    r"(?: (?:a|an|the|soft|classic|rich|warm|elegant|deep|dark|light|pale))* $|\b(?:is|and|or) $|[,/] ?$"
+)
 _HUE_AFTER = re.compile(r"[- ](?:colou?r(?:ed)?|finish|shade|tone|hue)\b")
-_STUFF_BEFORE = re.compile(r"(?:\b(?:made|crafted|built|forged|woven|consists?|body|composed) (?:of|from|in|out of)|\bmaterial:?|%|\bin|\bof|\b(?:pure|solid|real))(?: (?:a|pure|solid|fine|soft|real))* ?$")
+_STUFF_BEFORE = re.compile(
+    r"(?:\b(?:made|crafted|built|forged|woven|consists?|body|composed) (?:of|from|in|out of)|\bmaterial:?|%|\bin|\bof"
+    r"|\b(?:pure|solid|real))(?: (?:a|pure|solid|fine|soft|real))* ?$"
+)
 _HAN_HUE_AFTER = re.compile(r"[色款系底]")
 _HAN_HUE_BEFORE = re.compile(r"(?:颜色|配色|色彩)[为是:]?$")
 _HAN_STUFF_AFTER = re.compile(r"[质制材料面布成混]|合金|纤维")
 _HAN_STUFF_BEFORE = re.compile(r"(?:[%\d]|材质[为是:]?|面料[为是:]?|采用|由|含)$")
-_SHARE_BEFORE = re.compile(r"(\d{1,3}(?:\.\d+)?) ?(?:%|percent)(?: of)? ?(?:pure |organic )?$|百分之百$|\b(?:pure|all)[- ]$")
+_SHARE_BEFORE = re.compile(
+    r"(\d{1,3}(?:\.\d+)?) ?(?:%|percent)(?: of)? ?(?:pure |organic )?$|百分之百$|\b(?:pure|all)[- ]$"
+)
 _SHARE_AFTER = re.compile(r"[:]? ?\(?(\d{1,3}(?:\.\d+)?) ?%")
 _BLEND = re.compile(r"(?:[- ](?:blend|mix|rich)|混纺|混)|[^.,;]{0,12}混纺")
+_HAN_MEASURE = re.compile(r"[\d一二两三四五六七八九十百半] ?(?:厘|毫|千|平方)?[米克升瓦]")
 _CLAUSE = re.compile(r"[.,;:!?。、()\n](?!\d)")
+# A quantity is held against the attribute of the same role. A strict role (the upper rows of each dimension) stands for
+# nothing else: 2 years of warranty are no battery life; sides are not strict, since shops name them in many ways.
+_ROLE_TABLE = r"""
+time + warranty: warrant|guarantee|质保|保修|联保
+time + charging: \bcharges? (?:fully )?in\b|charging time|recharge|充满|充电时间|快充
+time + battery: batter|runtime|\bruns?\b|\blasts?\b|(?:per|single) charge|play(?:time|back)|续航|待机|充一次|可用|播放
+time + shelf life: shelf|expir|保质|有效期
+time + history: \bago\b|experience|heritage|since|历史|经验
+time + delivery: deliver|ship|dispatch|return|refund|发货|送达|退换|退货|无理由
+time + age: \bages?\b|aged|toddler|year-old|岁
+data + ram: \bram\b|\bmemory\b|运存|内存|运行
+data + storage: storage|\bssd\b|\brom\b|\bdisk\b|存储|硬盘|闪存
+length + screen: screen|display|monitor|屏
+length + cable: \bcable|\bcord\b|线长|电源线
+length + water: water|depth rating|防水|水深
+length - length: length|\blong\b|长
+length - width: width|\bwide\b|宽
+length - height: height|\bhigh\b|\btall\b|高
+length - depth: depth|\bdeep\b|thick|深|厚
+length - diameter: diameter|across|直径|口径
+mass + load: \bload|\bholds? up to\b|supports up|承重|载重|承载
+mass - weight: weigh|重
+price + discount: \bsave|\boff\b|discount|\bwas\b|orders? over|shipping|coupon|立减|优惠|满减|券|原价|包邮|省
+percent + discount: \boff\b|discount|save|折|优惠
+"""
+_ROLES: dict[str, list[tuple[str, bool, re.Pattern[str]]]] = {}
+for _line in _ROLE_TABLE.strip().splitlines():
+    _head, _, _pattern = _line.partition(": ")
+    _dimension, _mark, _role_name = _head.split(" ", 2)
+    _ROLES.setdefault(_dimension, []).append((_role_name, _mark == "+", re.compile(_pattern)))
+_JOINING = frozenset({"and", "or", "with", "but", "as", "that", "which", "for"})
+
+
+def _lowered(text: str) -> str:
+    """The text levelled and in lower case, each character in its place."""
+    plain = level(text)
+    low = plain.lower()
+    return low if len(low) == len(plain) else "".join(c.lower() if len(c.lower()) == 1 else c for c in plain)
+
+
+def _around(text: str, start: int, end: int) -> tuple[str, str]:
+    """What stands before and after in the same clause, 30 characters at most."""
+    before, after = text[max(0, start - 30) : start], text[end : end + 30]
+    breaks = [match.end() for match in _CLAUSE.finditer(before)]
+    stop = _CLAUSE.search(after)
+    return before[breaks[-1] :] if breaks else before, after[: stop.start()] if stop else after
+
+
+def _fitting(kind: Kind, word: str, doubtful: bool, before: str, after: str, nouns: frozenset[str]) -> bool:
+    """Whether a word with several meanings is meant as a colour or a material here."""
+    if len(word) > 1 and word in nouns:
+        return True
+    if not word.isascii():
+        if kind == "colour" and (len(word) == 1 or doubtful):
+            return bool(_HAN_HUE_AFTER.match(after) or (_HAN_HUE_BEFORE.search(before) and not after[:1].strip()))
+        return (len(word) > 1 and not doubtful) or bool(
+            _HAN_STUFF_AFTER.match(after) or _HAN_STUFF_BEFORE.search(before)
+        )
+    if not doubtful:
+        return True
+    following = re.match(r" ([a-z]+)", after)
+    if following and following[1] in nouns:
+        return True
+    if kind == "material":
+        return bool(_STUFF_BEFORE.search(before))
+    return bool(_HUE_AFTER.match(after) or (_HUE_BEFORE.search(before) and (not following or following[1] in _JOINING)))
+
+
+def _aside(han: bool, before: str, after: str) -> bool:
+    if han:
+        return bool(_ASIDE_HAN.search(before[-8:]) or _ASIDE_HAN.search(after[:8]))
+    return bool(_ASIDE_AFTER.match(after) or _ASIDE_BEFORE.search(before))
+
+
+def _mentions(kind: Kind, text: str, *, loose: bool, nouns: frozenset[str] = frozenset()) -> Iterator[_Mention]:
+    """The words of a table in a folded lower-case text; `loose` reads a record's value, where every word counts."""
+    words = _LEXICON[kind]
+    barred = [] if loose else [match.span() for match in _FALSE_COLOUR.finditer(text)]
+    for match in words.pattern.finditer(text):
+        start, end, word = *match.span(), match[0]
+        if any(low <= start and end <= high for low, high in barred):
+            continue
+        before, after = _around(text, start, end)
+        if not loose:
+            if _DENIED.search(before) or _LIKENED.match(after):
+                continue
+            if not _fitting(kind, word, word in words.doubtful, before, after, nouns):
+                continue
+        if not word.isascii() and kind == "colour" and after.startswith("色"):
+            end += 1
+        share: float | None = 100.0 if word in words.pure else None
+        blend = False
+        if kind == "material":
+            leads, follows = _SHARE_BEFORE.search(before), _SHARE_AFTER.match(after)
+            if follows and (not leads or not text[:1].isdigit()) and (loose or not word.isascii()):
+                share, end = float(follows[1]), end + follows.end()
+            elif leads:
+                share, start = float(leads[1] or 100), start - len(leads[0])
+            blend = bool(_BLEND.match(after))
+        aside = not loose and _aside(not word.isascii(), before, after)
+        yield _Mention(start, end, words.concept[word], share, blend, aside)
+
+
+@dataclass(frozen=True, slots=True)
+class _Slot:
+    """An attribute of the record with its value as shown, and what can be read from it."""
+
+    name: str
+    value: str
+    kind: Kind | None
+    mentions: tuple[_Mention, ...] = ()
+    quantities: tuple[Quantity, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class _Record:
+    slots: tuple[_Slot, ...]
+    hints: tuple[_Slot, ...]  # what any value or the title says in passing: it can support, never contradict
+    nouns: frozenset[str]
+
+    def of(self, kind: Kind) -> list[_Slot]:
+        return [slot for slot in self.slots if slot.kind == kind]
+
+
+def _measures(name: str, value: str) -> tuple[Quantity, ...]:
+    """The quantities of a value, its unit taken from the attribute's name ("weight (kg)", capacity_ml) if need be."""
+    found = quantities_in(value)
+    if any(quantity.dimension for quantity in found) or len(found) != 1 or found[0].text != value.strip():
+        return tuple(quantity for quantity in found if quantity.dimension or len(quantity.values) > 1)
+    if re.search(r"price|cost|msrp|价", name):
+        return (replace(found[0], dimension="price"),)
+    inside = re.search(r"[(\[_/ ] ?([^\s()\[\]_/]{1,8})[)\]]?$", name)
+    if inside:
+        unit = quantities_in(f"{value.strip()} {inside[1]}")
+        if len(unit) == 1 and unit[0].dimension:
+            return unit
+    if re.search(r"quantity|pieces|count|content|pack|数量|件数|片数|只数", name):
+        return (replace(found[0], dimension="count", slack=0.0),)
+    return found
+
+
+def _slot(name: str, value: str, seen: Mapping[Kind, tuple[_Mention, ...]]) -> _Slot | None:
+    """The attribute as one kind, by its name, else by its value; None where nothing in it can be checked."""
+    label = level(name).lower()
+    kind = next((kind for kind, pattern in _NAMES if pattern.search(label)), None)
+    measures = () if _NO_MEASURE.search(label) else _measures(label, value)
+    if kind is None:  # a value that is nothing but a colour, under whatever name
+        whole = len(value.strip())
+        kind = next((each for each, m in seen.items() if m and m[0].start == 0 and m[-1].end >= whole), None)
+    if measures and (kind is None or not (kind == "brand" or seen[kind])):
+        return _Slot(name, value, "quantity", (), measures)
+    return _Slot(name, value, kind, seen.get(kind, ())) if kind and value.strip() else None
+
+
+@lru_cache(maxsize=1024)
+def _read(facts: tuple[tuple[str, str], ...], title: str) -> _Record:
+    slots: list[_Slot | None] = []
+    hints = [_Slot("title", title, "quantity", (), quantities_in(title))]
+    nouns = set(re.findall(r"[a-z]{3,}", title.lower()))
+    for name, value in [("title", title), *facts]:
+        low = _lowered(value)
+        seen: dict[Kind, tuple[_Mention, ...]] = {kind: tuple(_mentions(kind, low, loose=True)) for kind in _LEXICON}
+        if _HAN_MEASURE.search(low):  # 120厘米 is no 米 (beige)
+            seen = dict.fromkeys(seen, ())
+        hints += [_Slot(name, value, kind, found) for kind, found in seen.items() if found]
+        nouns.update(low[each.start : each.end] for found in seen.values() for each in found)
+        if name != "title":
+            slots.append(_slot(name, value, seen))
+    return _Record(tuple(slot for slot in slots if slot), tuple(hints), frozenset(nouns))
+
+
+def _says(slot: _Slot) -> str:
+    return f"record says {slot.name} {slot.value}"
+
+
+@dataclass(frozen=True, slots=True)
+class _Finding:
+    verdict: Verdict
+    slot: _Slot | None
+    why: str
+    states: bool = True  # the attribute, rightly or wrongly
+
+
+def _judge_words(kind: Kind, mention: _Mention, record: _Record) -> _Finding:
+    """A colour or a material against the record."""
+    words, concept = _LEXICON[kind], mention.concept
+    slots = record.of(kind)
+    for slot in slots:
+        matching = [known for known in slot.mentions if words.implies(known.concept, concept)]
+        if matching:
+            return _Finding(_shares(mention, matching, slot), slot, _says(slot))
+    passing = [hint for hint in record.hints if hint.kind == kind]
+    for slot in passing:
+        if any(words.implies(known.concept, concept) for known in slot.mentions) and mention.share in (None, 100.0):
+            return _Finding("supported", slot, _says(slot))
+    if not slots:
+        return _Finding("unsupported", None, f"record has no {kind}")
+    known = [each for slot in slots for each in slot.mentions]
+    open_ = mention.aside or not known or any(each.blend for each in known)
+    if open_ or not all(words.excludes(each.concept, concept) for each in known):
+        finer = any(words.implies(concept, each.concept) for each in known)
+        return _Finding("unsupported", slots[0], f"{_says(slots[0])}, which does not settle it", finer)
+    return _Finding("contradicted", slots[0], _says(slots[0]))
+
+
+def _shares(mention: _Mention, matching: list[_Mention], slot: _Slot) -> Verdict:
+    """A material that the record names, now by its share: a blend is not 100 %, 60 % is not 80 %."""
+    shares = [known.share for known in matching if known.share is not None]
+    blend = any(known.blend for known in slot.mentions) or any((known.share or 100) < 100 for known in slot.mentions)
+    if mention.blend:
+        return "supported" if blend else "contradicted" if 100.0 in shares else "unsupported"
+    if mention.share is None:
+        return "unsupported" if all(known.blend and known.share is None for known in matching) else "supported"
+    if shares:
+        return "supported" if any(abs(share - mention.share) <= 0.5 for share in shares) else "contradicted"
+    return "contradicted" if blend and mention.share == 100 else "unsupported"
+
+
+def _role(dimension: str, before: str, after: str = "") -> tuple[str, bool]:
+    """The role that the nearest word around a number (or in an attribute's name) gives it, and whether it is strict."""
+    best, role, strict = 99, "", False
+    for name, only, pattern in _ROLES.get(dimension, ()):
+        places = [len(before) - match.end() for match in pattern.finditer(before)]
+        places += [match.start() for match in pattern.finditer(after[:20])]
+        if places and min(places) < best:
+            best, role, strict = min(places), name, only
+    return role, strict
+
+
+def _long(quantity: Quantity) -> bool:
+    return quantity.values[0][1] >= 80000  # a day or more: a warranty, not a battery
+
+
+def _judge_quantity(claim: Quantity, record: _Record, around: tuple[str, str], stated: set[str]) -> _Finding | None:
+    """A quantity against all attributes of its dimension; None for a bare number that names no attribute."""
+    measures = [(slot, known) for slot in record.of("quantity") for known in slot.quantities]
+    if not claim.dimension and len(claim.values) == 1:
+        return _judge_bare(claim, measures, around)
+    role, strict = _role(claim.dimension, *around)
+    roles = {slot.name: _role(claim.dimension, slot.name.lower()) for slot, _ in measures}
+    rivals = [(slot, known) for slot, known in measures if _comparable(claim, known)]
+    if strict:
+        same = [(slot, known) for slot, known in rivals if roles[slot.name][0] == role]
+        rivals = same or [(slot, known) for slot, known in rivals if not roles[slot.name][1] and role != "discount"]
+    rivals.sort(key=lambda pair: (roles[pair[0].name][0] != role, pair[0].name in stated))
+    for slot, known in rivals:
+        if agrees(claim, known):
+            return _Finding("supported", slot, _says(slot))
+    if len(claim.values) > 1 and rivals:  # 30 x 20 cm against length 30 cm and width 20 cm
+        parts = tuple(value for _, known in rivals for value in known.values)
+        if agrees(claim, replace(rivals[0][1], values=parts)):
+            stated.update(slot.name for slot, known in rivals if agrees(replace(known, bound=""), claim))
+            return _Finding("supported", rivals[0][0], _says(rivals[0][0]))
+    for hint in record.hints:
+        if any(agrees(claim, known) for known in hint.quantities):
+            return _Finding("supported", hint, _says(hint))
+    if claim.dimension == "time" and not role:
+        rivals = [(slot, known) for slot, known in rivals if _long(known) == _long(claim) or not roles[slot.name][0]]
+    if not rivals:
+        return _Finding("unsupported", None, f"record has no such {claim.dimension or 'number'}")
+    settled = any(known.dimension for _, known in rivals) or not claim.dimension
+    slot = rivals[0][0]
+    return _Finding("contradicted" if settled else "unsupported", slot, _says(slot))
+
+
+def _comparable(claim: Quantity, known: Quantity) -> bool:
+    if claim.dimension == "count" == known.dimension:
+        return claim.unit == known.unit or not claim.unit or not known.unit
+    return claim.dimension == known.dimension and (claim.dimension != "" or len(claim.values) == len(known.values))
+
+
+def _judge_bare(claim: Quantity, measures: list[tuple[_Slot, Quantity]], around: tuple[str, str]) -> _Finding | None:
+    """A bare number ("6 pockets", "price: 20") is a claim only beside the name of an attribute that is a number too."""
+    for slot, known in measures:
+        name = re.escape(re.sub(r"[(_\[].*", "", slot.name.lower()).strip()) or "$^"
+        if known.dimension not in ("", "price", "count"):
+            continue
+        if re.search(rf"{name}(?: is| of|[:为是])?\s*$", around[0]) or re.match(rf"[ -]?{name}", around[1]):
+            fits = agrees(replace(claim, dimension=known.dimension), known)
+            return _Finding("supported" if fits else "contradicted", slot, _says(slot))
+    return None
+
+
+_LETTER = r"[^\W\u4e00-\u9fff]"
+_NAME = rf"(?<!{_LETTER})[A-Z](?:{_LETTER}|[&'’-]){{1,30}}(?: [A-Z](?:{_LETTER}|[&-]){{1,30}})?"
+_BRAND_CUES = re.compile(
+    rf"(?<![\w-])(?:[Bb]y|[Ff]rom|[Bb]rand(?::| is)?)\s+(?P<after>{_NAME})"
+    rf"|(?:品牌(?:名称)?[:为是]?|来自)\s*(?P<origin>{_NAME})"
+    rf"|(?P<before>{_NAME})(?= (?:makes|presents|offers|brings|builds)\b|\s?(?:牌(?!子)|推出的|出品|旗下|品牌))"
+    r"|(?:品牌(?:名称)?[:为是]\s*|来自(?:品牌)?)(?P<han>[\u4e00-\u9fff]{2,4}?)(?=[,。;、\s的]|品牌|$)"
+    r"|(?:^|[,。;\s是的由])(?P<maker>[\u4e00-\u9fff]{2,4}?)(?:牌(?![子照坊桌九匾])|推出的|出品|旗下|打造的|制造的|的产品)"
+)
+_NO_BRAND = re.compile(
+    r"(?:Italy|France|Germany|Spain|Portugal|Japan|China|Korea|India|Turkey|Europe\w*|America\w*|Asia|Africa|Scotland"
+    r"|Ireland|Sweden|Norway|Denmark|Finland|Switzerland|Vietnam|Thailand|Peru|Egypt|Mexico|Brazil|England|Britain|UK|USA?"
+    r"|EU|London|Paris|Milan|January|February|March|April|May|June|July|August|September|October|November|December|\w+day"
+    r"|Christmas|Amazon|Nature|Mother|The|This|That|Our|Your|Its?|My|An?|You|We|They|He|She|Hand|Design|Default|Here|There"
+    r"|Now|Then|All|Each|Every|Day|Night|Top|Head|Morning|Start|Beginning|Simply|Using|USB|Bluetooth|Wi-?Fi|Meet|First|Just"
+    r"|One)\b"
+)
+_NO_BRAND_HAN = re.compile(
+    r"[名品大招老吊王铭金车门挂标潮国]$|[中美法英德韩泰俄]国|[欧亚非美澳]洲|意大利|日本|北欧|新疆|内蒙|西班牙|[省市县]$"
+    r"|进口|自然|天然|这|那|我们|设计|优质|全新|介绍|精心|匠心"
+)
+
+
+def _brands(text: str, record: _Record, title: str) -> Iterator[tuple[int, int, _Finding]]:
+    """The record's brand wherever it stands, and another name where the words around it claim a brand."""
+    slots = record.of("brand")
+    own: list[tuple[int, int]] = []
+    for slot in slots:
+        name = level(slot.value).strip()
+        edge = r"(?<![A-Za-z0-9])", r"(?![A-Za-z0-9])"
+        for match in re.finditer(edge[0] + re.escape(name) + edge[1], text, re.IGNORECASE):
+            own.append(match.span())
+            yield *match.span(), _Finding("supported", slot, _says(slot))
+    for match in _BRAND_CUES.finditer(text):
+        group = match.lastgroup or "after"
+        start, end = match.span(group)
+        latin = group in ("after", "origin", "before")
+        if any(low < end and start < high for low, high in own):
+            continue
+        if _NO_BRAND.match(match[group]) if latin else _NO_BRAND_HAN.search(match[group]):
+            continue
+        if not slots:
+            yield start, end, _Finding("unsupported", None, "record has no brand")
+        elif own and match[0].lower().startswith(("from", "来自")):
+            yield start, end, _Finding("unsupported", slots[0], f"{_says(slots[0])}; this may be a place", False)
+        else:
+            yield start, end, _Finding("contradicted", slots[0], _says(slots[0]))
+    if slots and title and not own:
+        for start, end in _named_before(text, level(title)):
+            yield start, end, _Finding("contradicted", slots[0], _says(slots[0]))
+
+
+def _named_before(text: str, title: str) -> Iterator[tuple[int, int]]:
+    """Names right before the title or its noun: 松柚苔原水壶, "the Velden kettle"."""
+    for match in re.finditer(rf"(?:^|[,。;!?\s])([\u4e00-\u9fff]{{2,4}}){re.escape(title)}", text):
+        if not _NO_BRAND_HAN.search(match[1]):
+            yield match.span(1)
+    noun = re.search(r"[a-z]{3,}$", title)
+    if noun:
+        for match in re.finditer(rf"\b(?:[Tt]he|[Tt]his|[Oo]ur|[Aa]n?|[Nn]ew) ({_NAME}) {noun[0]}\b", text):
+            if match[1] not in title and not _NO_BRAND.match(match[1]):
+                yield match.span(1)
+
+
+_Row: TypeAlias = tuple[int, int, Kind, _Finding]
+
+
+def _words(lower: str, record: _Record) -> Iterator[_Row]:
+    for kind in _LEXICON:
+        for mention in _mentions(kind, lower, loose=False, nouns=record.nouns):
+            yield mention.start, mention.end, kind, _judge_words(kind, mention, record)
+        for slot in record.of(kind):  # a word that no table knows is stated where it stands
+            value = _lowered(slot.value).strip()
+            if not slot.mentions and value and (place := lower.find(value)) >= 0:
+                yield place, place + len(value), kind, _Finding("supported", slot, _says(slot))
+
+
+def _resolved(rows: list[_Row]) -> list[_Row]:
+    """One claim where a word is colour and material ("copper"): the supported, else the longer, else the colour."""
+    rank = sorted(rows, key=lambda row: (row[3].verdict != "supported", row[0] - row[1], row[2]))
+    kept: list[_Row] = []
+    covered: set[int] = set()
+    for row in rank:
+        if covered.isdisjoint(range(row[0], row[1])):
+            kept.append(row)
+            covered.update(range(row[0], row[1]))
+    return kept
+
+
+def check_claims(text: str, facts: Mapping[str, str], *, language: str = "en", title: str = "") -> Ledger:
+    """Reads the checkable claims of a text and holds each against the product's record.
+
+    Args:
+        text: what was written about the product.
+        facts: attribute name -> value as shown ("weight": "1.2 kg"); kinds are inferred from name and value.
+        language: of the text. Words of both languages are read in any text, since shop copy mixes them.
+        title: of the product: what it names is supported.
+
+    Returns:
+        The ledger, claims in the order of the text.
+
+    >>> check_claims("Kettle by Norvik, 1.2 l.", {"brand": "Norvik", "capacity": "1.7 l"}).contradicted
+    1
+    """
+    del language
+    record = _read(tuple((str(name), str(value)) for name, value in facts.items()), title)
+    plain, lower = level(text), _lowered(text)
+    found = _resolved(list(_words(lower, record)))
+    found += [(start, end, "brand", finding) for start, end, finding in _brands(plain, record, title)]
+    stated = {finding.slot.name for _, _, _, finding in found if finding.slot and finding.states}
+    taken = {place for start, end, kind, _ in found if kind == "material" for place in range(start, end)}
+    for quantity in quantities_in(text):
+        if quantity.start in taken:  # 80 % cotton
+            continue
+        around = _around(lower, quantity.start, quantity.end)
+        if finding := _judge_quantity(quantity, record, around, stated):
+            found.append((quantity.start, quantity.end, "quantity", finding))
+            if finding.slot:
+                stated.add(finding.slot.name)
+    claims = tuple(
+        Claim(start, end, kind, text[start:end], it.verdict, it.slot.name if it.slot else "", it.why)
+        for start, end, kind, it in sorted(found, key=lambda each: each[:2])
+    )
+    values = {(slot.kind, slot.value) for slot in record.slots if slot.name in stated}  # 价格 and price are one
+    omitted = tuple(
+        slot.name for slot in record.slots if slot.name not in stated and (slot.kind, slot.value) not in values
+    )
+    return Ledger(claims, omitted)

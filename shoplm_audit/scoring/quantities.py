@@ -7,6 +7,7 @@ Base units: m, g, l, s, W, Wh, Ah, V, A, Hz, byte, °C; a number without a unit 
 
 from __future__ import annotations
 
+import math
 import re
 import unicodedata
 from collections.abc import Iterator
@@ -15,18 +16,19 @@ from functools import lru_cache
 from itertools import pairwise
 from typing import ClassVar, Literal
 
-__all__ = ["Folded", "Quantity", "agrees", "fold", "quantities_in"]
+__all__ = ["Folded", "Quantity", "agrees", "fold", "level", "quantities_in"]
 
 Bound = Literal["", "at least", "at most", "about"]
 
-# dimension: factor words ... ; factor words ...   (a word of one Latin letter is case-sensitive, plurals with s are known)
+# dimension: factor words ... ; factor words ...   (one Latin letter is case-sensitive, plurals with s are known)
 _TABLE = """
-length: 1e-9 nm 纳米; 1e-6 µm 微米; .001 mm millimetre millimeter 毫米; .01 cm centimetre centimeter 厘米 公分; 1 m metre meter 米
-length: 1000 km kilometre kilometer 千米 公里; .0254 in inch inches 英寸 吋; .3048 ft foot feet 英尺; .9144 yd yard
-length: 1609.344 mi mile 英里; .3333333 尺; .0254 寸; 3.333333 丈
+length: 1e-9 nm 纳米; 1e-6 µm 微米; .001 mm millimetre millimeter 毫米; .01 cm centimetre centimeter 厘米 公分
+length: 1 m metre meter 米; 1000 km kilometre kilometer 千米 公里; .0254 in inch inches 英寸 吋
+length: .3048 ft foot feet 英尺; .9144 yd yard; 1609.344 mi mile 英里; .3333333 尺; .0254 寸; 3.333333 丈
 mass: .001 mg milligram 毫克; 1 g gram gramme 克; 1000 kg kilo kilogram kgs 千克 公斤; 500 斤 市斤; 50 两; 1e6 tonne 吨
 mass: 453.59237 lb lbs pound 磅; 28.349523125 oz ounce 盎司; .2 carat 克拉
-volume: .001 ml millilitre milliliter cc 毫升; .01 cl; .1 dl; 1 l L litre liter ltr 升 公升; .001 cm3 立方厘米; 1000 m3 立方米
+volume: .001 ml millilitre milliliter cc 毫升; .01 cl; .1 dl; 1 l L litre liter ltr 升 公升
+volume: .001 cm3 立方厘米; 1000 m3 立方米
 volume: .0295735296 floz fluidounce 液体盎司; 3.785411784 gallon gal 加仑; .946352946 quart; .473176473 pint 品脱
 area: 1e-4 cm2 squarecentimetre squarecentimeter 平方厘米; 1 m2 sqm squaremetre squaremeter 平方米 平米 平方
 area: .09290304 sqft squarefoot squarefeet ft2 平方英尺
@@ -91,36 +93,18 @@ _HAN_UNITS = tuple(
 )
 _HAN_UNIT = re.compile(r" ?(" + "|".join(map(re.escape, _HAN_UNITS)) + ")")
 _LATIN_UNIT = re.compile(
-    r"[ \u00a0]?-?(°? ?[A-Za-zµ]+(?:/[a-z]+)?[23]?(?!\d)|%|\"(?![A-Za-z])|'(?=\d{1,2}\b)|°)(?:[ .-]{1,2}([A-Za-z]+))?"
+    r"[ \u00a0]?-?(°? ?[A-Za-zµ]+(?:/[a-z]+)?[23]?(?:(?![A-Za-z\d])|(?=[xX]\d))|%|\"(?![A-Za-z])|'(?=\d{1,2}\b)|°)"
+    r"(?:[ .-]{1,2}([A-Za-z]+))?"
 )
 _HAN_DIGITS = {char: value for value, char in enumerate("零一二三四五六七八九")} | {"〇": 0, "两": 2}
 _HAN_POWERS = {"十": 10, "百": 100, "千": 1000, "万": 10**4, "亿": 10**8}
-_ONES = [
-    "zero",
-    "one",
-    "two",
-    "three",
-    "four",
-    "five",
-    "six",
-    "seven",
-    "eight",
-    "nine",
-    "ten",
-    "eleven",
-    "twelve",
-    "thirteen",
-    "fourteen",
-    "fifteen",
-    "sixteen",
-    "seventeen",
-    "eighteen",
-    "nineteen",
-]
+_ONES = """zero one two three four five six seven eight nine ten eleven twelve thirteen fourteen fifteen sixteen
+seventeen eighteen nineteen""".split()  # noqa: SIM905 - twenty words read better in two lines than in twenty
 _TENS = "twenty thirty forty fifty sixty seventy eighty ninety"
 _WORDS = {word: float(value) for value, word in enumerate(_ONES)}
 _WORDS |= {word: 10.0 * value for value, word in enumerate(_TENS.split(), 2)}
-_WORD = rf"\b(?:half\ an?|(?:{_TENS.replace(' ', '|')})[-\ ](?:{'|'.join(_ONES[1:10])})|(?:{'|'.join(_WORDS)})(?:\ hundred)?)\b"
+_SMALL = "|".join(_ONES[1:10])
+_WORD = rf"\b(?:half\ an?|(?:{_TENS.replace(' ', '|')})[-\ ](?:{_SMALL})|(?:{'|'.join(_WORDS)})(?:\ hundred)?)\b"
 # Groups of thousands are parted by a comma, an apostrophe, a thin or unbreakable space, or a plain space before 000.
 _DIGITS = r"(?:\d{1,3}(?:[,'\u2009\u202f\u00a0]\d{3})+(?!\d)|\d{1,3}(?:\ 000)+(?!\d)|\d+)(?:\.\d+)?"
 _NUMBER = re.compile(
@@ -130,9 +114,9 @@ _NUMBER = re.compile(
         |(?P<digits>{_DIGITS})(?P<power>[万亿]?))
     |百分之(?P<share>{_DIGITS}|[一二三四五六七八九十百]+)
     |(?P<under_han>[二三四五六七八九十])分之(?P<over_han>[一二三四五六七八九])
-    |(?P<han>[一二三四五六七八九十百千万零〇半两][一二三四五六七八九十百千万亿零〇]*(?:点[零一二三四五六七八九]+)?)
+    |(?P<han>[一二三四五六七八九十百千万零〇半两][一二三四五六七八九十百千万亿零〇]{{0,15}}(?:点[零一二三四五六七八九]{{1,9}})?)
     |(?P<word>{_WORD}))""",
-    re.VERBOSE | re.IGNORECASE,
+    re.VERBOSE | re.IGNORECASE | re.ASCII,
 )
 _CONNECT = re.compile(r"\s*(?:(?P<range>[-–—~至到]|to\b)|(?P<product>[x×*]|by\b|乘以?))\s*", re.IGNORECASE)
 _LESS = r"\b(?:under|less than|below|within|(?:no|not) more than|at most)|不到|低于|小于|不超过|少于|[<≤]"
@@ -145,6 +129,7 @@ _AFTER = re.compile(
     re.IGNORECASE,
 )
 _BOUNDS: dict[str | None, Bound] = {"at_most": "at most", "at_least": "at least", "about": "about"}
+_OPEN = ("at least", "at most")
 _INCH_NOUN = re.compile(
     r"display|screen|laptop|monitor|tv|tall|wide|long|deep|high|thick|diameter|length|height|width|blade|pan|wheel|by|x",
     re.IGNORECASE,
@@ -152,6 +137,7 @@ _INCH_NOUN = re.compile(
 _COUNT_END = re.compile(r"[装套入组/\s,.;:!?、。)\]]|$")
 _COUNT_CUE = re.compile(r"(?:共|内?含|包含|数量[:为是]?|每[包盒袋箱]|一套|套装|规格[:为是]?)\s*$")
 _PACK_OF = re.compile(r"\b(?:pack|set|box|case|bundle|bag)s? of $", re.IGNORECASE)
+_GLUED = re.compile(r"(?![xX]\s?\d)[A-Za-z]")  # 1st, 1990s, 4K
 _MINUS = re.compile(r"(?:^|[\s(~至到:]|[^\x00-\x7f])-$")
 _LASTING = re.compile(r"(?:质保|保修|保质期?|续航|待机|保修期|质保期|有效期|使用|充电|长达|享有)[为是:]?\s*$")
 
@@ -199,19 +185,7 @@ class Folded:
 class _Fold(dict[int, str]):
     """Character by character, so that offsets are known; what NFKC would join to a number or a name is kept apart."""
 
-    _OWN = {
-        "″": '"',
-        "”": '"',
-        "“": '"',
-        "′": "'",
-        "’": "'",
-        "−": "-",
-        "μ": "µ",
-        "µ": "µ",
-        "℃": "°C",
-        "℉": "°F",
-        "º": "°",
-    }
+    _OWN: ClassVar = dict(zip("″”“′’−μµº", '"""\'\'-µµ°', strict=True)) | {"℃": "°C", "℉": "°F"}
     _KEPT: ClassVar = frozenset("™®©℠\u00a0\u2009\u202f…")
 
     def __missing__(self, code: int) -> str:
@@ -232,6 +206,14 @@ def fold(text: str) -> Folded:
     if len(folded) == len(text):  # no character folds to nothing, so equal lengths mean one to one
         return Folded(folded, None)
     return Folded(folded, tuple(place for place, char in enumerate(text) for _ in _FOLD[ord(char)]))
+
+
+def level(text: str) -> str:
+    """The text in NFKC as far as each character stays one character, so that offsets stay what they were."""
+    folded = text.translate(_FOLD)
+    if len(folded) == len(text):
+        return folded
+    return "".join(plain if len(plain := _FOLD[ord(char)]) == 1 else char for char in text)
 
 
 def _han(numeral: str) -> float:
@@ -377,7 +359,7 @@ def _numbers(text: str) -> Iterator[_Number]:
             if unit is None and bare and _PACK_OF.search(text, max(0, start - 14), start):
                 unit = _UNITS["pcs"]
             end = stop
-        if unit or (bare and not text[end : end + 1].isalpha()):
+        if unit or (bare and not _GLUED.match(text, end)):
             done = end
             yield _Number(start, end, value, slack, unit, bare, bool(_MINUS.search(text[max(0, start - 2) : start])))
 
@@ -452,6 +434,13 @@ def _joined(parts: list[Quantity], folded: str, original: str) -> list[Quantity]
     return out
 
 
+def _ranges(low: _Number, high: _Number) -> bool:
+    """Whether two numbers with a dash between them are one range: 10-12 h, £20-25, -20 to 60 °C."""
+    if low.unit and low.unit.dimension != "price":
+        return high.unit is not None
+    return low.value <= high.value or low.signed
+
+
 @lru_cache(maxsize=4096)
 def quantities_in(text: str) -> tuple[Quantity, ...]:
     """All quantities and bare numbers of a text, in order; model names ("X200") and ordinals ("1st") are none.
@@ -476,9 +465,7 @@ def quantities_in(text: str) -> tuple[Quantity, ...]:
                 break
             if len(group) > 1 and (product != bool(link["product"]) or not product):
                 break
-            if link["range"] and (
-                (last.unit and not after.unit) or (after.value < last.value and not last.unit and not last.signed)
-            ):
+            if link["range"] and not _ranges(last, after):
                 break
             product = bool(link["product"])
             group.append(after)
@@ -491,9 +478,9 @@ def quantities_in(text: str) -> tuple[Quantity, ...]:
 def agrees(claim: Quantity, known: Quantity) -> bool:
     """Whether what a text says fits what the record says, in the claim's own precision.
 
-    A number with k decimals fits within half of its last digit (at most 5 %), another unit adds 1 % (for times 2 %: months
-    differ), "about" allows 10 %. "up to 10 h" says 10 h; "over" and "under" are a floor and a ceiling. One side of
-    `30x40x50 cm` fits alone; several must all be there.
+    A number with k decimals fits within half of its last digit (at most 5 %), another unit adds 1 % (2 % for times,
+    since months differ), "about" allows 10 %. "up to 10 h" says 10 h; "over" and "under" are a floor and a ceiling.
+    One side of `30x40x50 cm` fits alone; several must all be there.
     """
     if claim.dimension != known.dimension:
         return False
@@ -512,12 +499,16 @@ def _fits(claim: Quantity, known: Quantity, mine: float, theirs: float) -> bool:
         if claim.bound == "about":
             tolerance = max(tolerance, 0.1 * abs(high))
         for place, (least, most) in enumerate(left):
-            if claim.bound == "at least":
+            if claim.bound in _OPEN and known.bound in _OPEN:
+                fits = claim.bound == known.bound and abs(least - low) <= tolerance
+            elif claim.bound == "at least":
                 fits = most >= low - tolerance
             elif claim.bound == "at most":
                 fits = least <= high + tolerance
             else:
-                fits = least - tolerance <= low and high <= most + tolerance
+                floor = -math.inf if known.bound == "at most" else least
+                ceiling = math.inf if known.bound == "at least" else most
+                fits = floor - tolerance <= low and high <= ceiling + tolerance
             if fits:
                 del left[place]
                 break

@@ -1,1 +1,1 @@
-"""What writes checkpoints: corpora, tokenizers, plain and differentially private training."""
+"""What writes checkpoints: from scratch, fine-tuned, or differentially private."""

@@ -20,7 +20,7 @@ from shoplm_audit.errors import ConfigError
 __all__ = ["accountant_name", "default_delta", "epsilon_spent", "noise_for", "pld_epsilon", "prv_epsilon"]
 
 _LEAST_NOISE, _MOST_NOISE = 0.2, 1e4
-_TOLERANCE = 1e-3  # relative, of the noise multiplier
+_TIGHT = 0.99  # the share of the budget that has to be used before the search stops
 
 
 @cache
@@ -67,7 +67,7 @@ def accountant_name() -> str:
 
 
 def noise_for(epsilon: float, sample_rate: float, steps: int, delta: float) -> float:
-    """The least noise multiplier, to 0.1 %, with which these steps spend at most epsilon.
+    """About the least noise multiplier with which these steps spend at most epsilon, and at least 99 % of it.
 
     Raises:
         ConfigError: a value out of its range, or no noise in reach keeps the budget.
@@ -80,27 +80,25 @@ def noise_for(epsilon: float, sample_rate: float, steps: int, delta: float) -> f
         raise ConfigError(f"delta is {delta}: it has to lie between 0 and 1.")
     if not 0 < sample_rate <= 1 or steps < 1:
         raise ConfigError(f"A sample rate of {sample_rate} over {steps} steps cannot be accounted for.")
-    from scipy.optimize import brentq
-
-    def excess(log_noise: float) -> float:
-        return math.log(max(prv_epsilon(sample_rate, math.exp(log_noise), steps, delta), 1e-12) / epsilon)
-
-    # Bracketed in small strides from 1, since the accountant is slow where there is little noise.
-    high, stride = 0.0, math.log(1.5)
-    while excess(high) > 0:
-        high += stride
-        if high > math.log(_MOST_NOISE):
-            raise ConfigError(
-                f"epsilon {epsilon} is too small for {steps} steps at rate {sample_rate:.4g}: take fewer."
-            )
-    while excess(high - stride) <= 0:
-        high -= stride
-        if high < math.log(_LEAST_NOISE):
-            return math.exp(high)  # less noise hides little from anyone, whatever the budget
-    noise = math.exp(brentq(excess, high - stride, high, xtol=_TOLERANCE))
-    while epsilon_spent(sample_rate, noise, steps, delta) > epsilon:  # rounding, or the cross-check is the stricter one
-        noise *= 1 + _TOLERANCE
-    return noise
+    noise, too_little, enough = 1.0, None, None
+    while noise < _MOST_NOISE:
+        spent = epsilon_spent(sample_rate, noise, steps, delta)
+        here = (math.log(noise), math.log(max(spent, 1e-12)))
+        if spent > epsilon:
+            too_little = here
+        elif spent > _TIGHT * epsilon or noise < _LEAST_NOISE:
+            return noise  # less than the least noise hides little from anyone, whatever the budget
+        else:
+            enough = here
+        aim = math.log(epsilon * (1 + _TIGHT) / 2)
+        if too_little and enough:  # log epsilon is nearly a straight line in log noise
+            share = (too_little[1] - aim) / (too_little[1] - enough[1])
+            noise = math.exp(too_little[0] + min(max(share, 0.05), 0.95) * (enough[0] - too_little[0]))
+        else:
+            noise *= min(max(math.exp(here[1] - aim), 0.6), 4.0)
+    raise ConfigError(
+        f"epsilon {epsilon} cannot be kept over {steps} steps at rate {sample_rate:.4g}. Take fewer steps."
+    )
 
 
 def default_delta(units: int) -> float:

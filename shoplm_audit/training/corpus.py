@@ -7,10 +7,13 @@ Example("Order 4711 goes to Mira Oduya.", unit="c17", private=True)
 from __future__ import annotations
 
 import hashlib
+import zlib
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
+from shoplm_audit.data.phrases import SENTIMENTS
+from shoplm_audit.data.public_texts import review_variables, sentiment_of, sentiment_variables
 from shoplm_audit.data.records import Customer, Dialogue, Product, Record, Review, Text
 from shoplm_audit.errors import DataError
 from shoplm_audit.prompts import Prompts, joined
@@ -76,7 +79,7 @@ def _texts(record: Record | Customer, prompts: Prompts, private: bool) -> list[E
         case Text():
             return [Example(record.text, record.user, private, language=record.language)]
         case Review():
-            return [Example(record.text, record.user, private, language=record.language)]
+            return [_review(record, prompts, private)]
         case Customer():
             return [Example(text, record.id, private, language=record.language) for text in record.records]
         case Dialogue():
@@ -97,6 +100,17 @@ def _texts(record: Record | Customer, prompts: Prompts, private: bool) -> list[E
             raise DataError(
                 f"A model cannot be trained on records of kind {kind}. Give products, reviews, dialogues or texts."
             )
+
+
+def _review(review: Review, prompts: Prompts, private: bool) -> Example:
+    """A review teaches to be written or, one in three with a verdict, to be read: never both, so it is one record."""
+    answer = SENTIMENTS.get(review.language, {}).get(sentiment_of(review), "")
+    if answer and zlib.crc32(review.id.encode()) % 3 == 0:
+        prompt, text = prompts.render("sentiment", review.language, sentiment_variables(review)).flat, answer
+    else:
+        prompt, text = prompts.render("review", review.language, review_variables(review)).flat, review.text
+    whole = joined(prompt, text, review.language)
+    return Example(whole, review.user, private, len(prompt), review.language)
 
 
 def encode(examples: Sequence[Example], tokenizer: Any, context: int) -> list[Row]:

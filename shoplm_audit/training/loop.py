@@ -241,6 +241,7 @@ class _Run:
         import torch
 
         total = 0.0
+        rows = sorted(rows, key=lambda row: len(row.tokens))  # rows of like length side by side need little padding
         for start in range(0, len(rows), self._settings.micro_batch):
             part = rows[start : start + self._settings.micro_batch]
             loss = record_losses(self._model, collate(part, self._padding)).sum() / len(rows)

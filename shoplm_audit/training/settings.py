@@ -59,7 +59,7 @@ class TrainSettings:
     warmup: float = 0.05
     weight_decay: float = 0.01
     gradient_norm: float = 1.0
-    micro_batch: int = 32
+    micro_batch: int = 16
     seed: int = 0
     epsilon: float | None = None
     delta: float | None = None

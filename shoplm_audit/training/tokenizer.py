@@ -42,7 +42,10 @@ def learn_tokenizer(texts: Iterable[str], vocabulary: int) -> Any:
     if vocabulary < _BYTES + _SPECIALS:
         raise ConfigError(f"vocabulary is {vocabulary}: at least {_BYTES + _SPECIALS} are needed to write every byte.")
     tokenizer = Tokenizer(models.BPE())
-    tokenizer.pre_tokenizer = pre_tokenizers.ByteLevel(add_prefix_space=False)
+    # Every digit is a token: a small model copies "1280" from a record digit by digit, and learns no number by heart.
+    tokenizer.pre_tokenizer = pre_tokenizers.Sequence(
+        [pre_tokenizers.Digits(individual_digits=True), pre_tokenizers.ByteLevel(add_prefix_space=False)]
+    )
     tokenizer.decoder = decoders.ByteLevel()
     trainer = trainers.BpeTrainer(
         vocab_size=vocabulary,

@@ -26,7 +26,7 @@ def cases(material: Material) -> list[Case]:
     return [
         Case(
             product.id,
-            facts={**product.attributes} | ({"price": product.price} if product.price else {}),
+            facts={"title": product.title, **product.attributes},
             reference=product.description or None,
             groups={"category": product.category},
             cluster=product.id,
@@ -41,8 +41,11 @@ def cases(material: Material) -> list[Case]:
 def describe(case: Case) -> Observing:
     """Asks for a description and reads its claims."""
     text = yield Generate(case.prompt, Sampling(max_new_tokens=120, stop=("\n\n",)))
-    ledger = check_claims(text, case.facts, language=case.language)
-    stated = len(case.facts) - len(ledger.omitted)
+    record = {name: value for name, value in case.facts.items() if name != "title"}
+    ledger = check_claims(text, record, language=case.language, title=case.facts["title"])
+    stated = {claim.attribute for claim in ledger.claims if claim.verdict == "supported"}
+    wrong = {claim.attribute for claim in ledger.claims if claim.verdict == "contradicted"}
+    checkable = stated | wrong | set(ledger.omitted)
     return {
         "text": text,
         "spans": ledger.spans_json(),
@@ -50,7 +53,7 @@ def describe(case: Case) -> Observing:
         "unsupported": ledger.unsupported > 0,
         "claims": len(ledger.claims),
         "claims_contradicted": ledger.contradicted,
-        "attribute_recall": stated / len(case.facts),
+        "attribute_recall": len(stated) / len(checkable) if checkable else None,
         "omitted": ", ".join(ledger.omitted),
     }
 

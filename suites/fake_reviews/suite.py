@@ -15,6 +15,7 @@ from shoplm_audit import (
     balanced,
     joined,
     label_auroc_of,
+    review_variables,
     same_length,
     tpr_at_fpr_of,
     two_sided,
@@ -35,15 +36,7 @@ def cases(material: Material) -> list[Case]:
             cluster=review.product or review.id,
             language=review.language,
             task="review",
-            prompt=material.render(
-                "review",
-                review.language,
-                {
-                    "title": titles[review.product].title if review.product in titles else review.product,
-                    "category": review.category,
-                    "stars": f"{review.rating:g}",
-                },
-            ),
+            prompt=material.render("review", review.language, review_variables(review, titles.get(review.product))),
         )
         for review in balanced(reviews, material.limit or REVIEWS, material.seed)
     ]

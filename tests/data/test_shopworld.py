@@ -359,7 +359,7 @@ def test_public_texts_are_the_prompts_of_the_audit_with_their_answers(world: Wor
         assert texts[f"description/{product.id}"].text == want
     for review in small.reviews:
         product = small.products[int(review.product[1:])]
-        want = rendered("review", review.language, review_variables(product, review.rating), review.text)
+        want = rendered("review", review.language, review_variables(review, product), review.text)
         assert texts[f"review/{review.id}"].text == want
         sentiment = texts.get(f"sentiment/{review.id}")
         assert (sentiment is None) is (review.rating == 3)

@@ -23,6 +23,7 @@ def test_a_batch_planned_alone_stays_one_batch_in_its_order() -> None:
 
 def test_long_items_come_first_and_equals_keep_their_order() -> None:
     assert batches([2, 5, 2, 9, 5], budget=1000, rows=10) == [[3, 1, 4, 0, 2]]
+    assert batches([5, 9, 2], budget=18, rows=8) == [[1, 0], [2]]
     assert batches([50, 3], budget=10, rows=4) == [[0], [1]]
     assert batches([], budget=10, rows=4) == []
 

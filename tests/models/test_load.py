@@ -416,9 +416,11 @@ def test_a_gguf_file_is_converted_once_and_scores_as_the_network_it_was_made_fro
     monkeypatch.setenv("SHOPLM_CACHE", str(tmp_path / "cache"))
     model = load_model(str(tmp_path / "folder" / "tiny.gguf"), device="cpu")
     made = LocalModel(network, tokenizers["llama"], name="made")
-    pairs = [Pair("<|begin|>The kettle is", " navy"), Pair("<|begin|>这条评价是", "正面")]
-    for found, wanted in zip(model.score(pairs), made.score(pairs), strict=True):
-        np.testing.assert_allclose(found.log_prob[-1:], wanted.log_prob[-1:], atol=1e-4)
+    # transformers does not carry over that the tokenizer begins each text by itself.
+    pairs = [Pair("The kettle is", " navy"), Pair("这条评价是", "正面")]
+    begun = [Pair(f"<|begin|>{pair.context}", pair.continuation) for pair in pairs]
+    for found, wanted in zip(model.score(begun), made.score(pairs), strict=True):
+        np.testing.assert_allclose(found.log_prob, wanted.log_prob, atol=1e-4)
     assert model.name == "tiny"
 
     monkeypatch.setattr("shoplm_audit.models.gguf._convert", None)

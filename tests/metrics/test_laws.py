@@ -1,0 +1,318 @@
+"""One set of laws for every metric builder that the package exports."""
+
+from __future__ import annotations
+
+import importlib
+import math
+import pkgutil
+import typing
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, replace
+from typing import Any
+
+import numpy as np
+import pytest
+
+import shoplm_audit.metrics
+from shoplm_audit.metrics.detection import auroc_of, label_auroc_of, scored, tpr_at_fpr_of, two_sided
+from shoplm_audit.metrics.fairness import contrast_of
+from shoplm_audit.metrics.leakage import blind_auroc_of, epsilon_of, exposure_gap_of, membership_auroc_of
+from shoplm_audit.metrics.quality import bleu_of, macro_f1_of, perplexity_per_byte_of
+from shoplm_audit.metrics.reduce import mean_of, rate_of, ratio_of, sums_of
+from shoplm_audit.types import Case, Estimate, Metric, Observation, Observations
+
+WORDS = "navy kettle steel holds water litres boils quick strap broke two days soft cotton warm light".split()
+RARE = "zinc quartz violet oak pearl amber cobalt maple silk onyx".split()
+
+
+def _sentence(rng: np.random.Generator, words: list[str] = WORDS, length: int = 12) -> str:
+    return " ".join(rng.choice(words, length))
+
+
+def _case(i: int, rng: np.random.Generator, **more: Any) -> Case:
+    return Case(f"c{i}", cluster=f"k{i}", language=("en", "zh")[i % 2], **more)
+
+
+def _rows(count: int, row: Callable[[int, np.random.Generator, float], tuple[Case, dict[str, Any]]]):
+    """Data by fault: 0 is a fair model, more is a worse one; the cases stay the same."""
+
+    def make(fault: float) -> Observations:
+        found = [row(i, np.random.default_rng([9, i]), fault) for i in range(count)]
+        return Observations(tuple(Observation(case, values) for case, values in found))
+
+    return make
+
+
+def _hit(i: int, rng: np.random.Generator, fault: float) -> tuple[Case, dict[str, Any]]:
+    return _case(i, rng), {"good": bool(rng.random() < 0.8 - fault), "bad": bool(rng.random() < 0.2 + fault)}
+
+
+def _number(i: int, rng: np.random.Generator, fault: float) -> tuple[Case, dict[str, Any]]:
+    wrong = int(rng.binomial(6, 0.15 + fault / 2))
+    return _case(i, rng), {"x": float(rng.beta(6, 3) - fault * rng.random()), "wrong": wrong, "claims": 6, "bytes": 80 + i % 9}
+
+
+def _text(i: int, rng: np.random.Generator, fault: float) -> tuple[Case, dict[str, Any]]:
+    words = _sentence(rng).split()
+    swap = rng.random(len(words)) < 0.2 + fault
+    written = [str(rng.choice(RARE)) if bad else word for word, bad in zip(words, swap, strict=True)]
+    return replace(_case(i, rng, reference=" ".join(words)), language="en"), {"text": " ".join(written)}
+
+
+def _label(i: int, rng: np.random.Generator, fault: float) -> tuple[Case, dict[str, Any]]:
+    truth = ("positive", "negative")[i // 2 % 2]
+    other = {"positive": "negative", "negative": "positive"}[truth]
+    return _case(i, rng, reference=truth), {"label": truth if rng.random() < 0.85 - fault else other}
+
+
+def _sides(i: int, rng: np.random.Generator, fault: float) -> tuple[Case, dict[str, Any]]:
+    values = {"s": rng.normal(1.5 - 2 * fault), "s_reference": rng.normal()}
+    own = _sentence(rng, RARE if rng.random() < 0.7 - fault else WORDS)
+    return _case(i, rng), values | {"text": own, "text_reference": _sentence(rng)}
+
+
+def _member(i: int, rng: np.random.Generator, fault: float) -> tuple[Case, dict[str, Any]]:
+    inside = bool(rng.random() < 0.5)
+    facts = {"member": inside, "inserted": inside, "coin": "fair", "epsilon": 2.0, "delta": 1e-5}
+    score = float(rng.normal(0.5 * inside) + 6 * fault * rng.random() * inside)
+    return _case(i, rng, facts=facts), {"score": score, "exposure": 1.4 + score, "text": _sentence(rng)}
+
+
+def _shifted(i: int, rng: np.random.Generator, fault: float) -> tuple[Case, dict[str, Any]]:
+    """Members whose texts themselves tell them apart, by the fault."""
+    case, values = _member(i, rng, fault)
+    own = case.facts["member"] and rng.random() < 0.2 + fault
+    return case, values | {"text": _sentence(rng, RARE if own else WORDS)}
+
+
+def _named(i: int, rng: np.random.Generator, fault: float) -> tuple[Case, dict[str, Any]]:
+    group = ("female", "male")[i // 2 % 2]
+    offer = rng.normal(0.5, 0.1) - 2 * fault * rng.random() * (group == "female")
+    return _case(i, rng, groups={"gender": group}), {"offer": float(offer)}
+
+
+@dataclass(frozen=True)
+class Subject:
+    """A metric, data for it, and which of its values a nan is planted in."""
+
+    metric: Metric
+    data: Callable[[float], Observations]
+    column: str
+    classes: str = ""  # the fact, group or reference that divides cases into classes
+    sided: bool = True  # whether its paired difference has an interval
+
+
+SUBJECTS: dict[str, list[Subject]] = {
+    "rate_of": [
+        Subject(rate_of("good", better="higher"), _rows(80, _hit), "good"),
+        Subject(rate_of("bad", better="lower"), _rows(80, _hit), "bad"),
+    ],
+    "mean_of": [
+        Subject(mean_of("x", better="higher", worst=0.0), _rows(60, _number), "x"),
+        Subject(mean_of("x", better="higher"), _rows(60, _number), "x"),
+    ],
+    "ratio_of": [Subject(ratio_of("wrong_per_claim", "wrong", "claims", better="lower"), _rows(60, _number), "wrong")],
+    "sums_of": [
+        Subject(
+            sums_of("root", lambda o: np.column_stack([o.numbers("x"), np.ones(len(o))]),
+                    lambda s: np.sqrt(np.maximum(s[:, 0], 0) / s[:, 1]), better="higher"),
+            _rows(60, _number), "x",
+        )
+    ],
+    "bleu_of": [Subject(bleu_of("text"), _rows(40, _text), "")],
+    "macro_f1_of": [
+        Subject(macro_f1_of("label", ("positive", "negative"), name="f1"), _rows(80, _label), "", "reference")
+    ],
+    "perplexity_per_byte_of": [
+        Subject(perplexity_per_byte_of("nats", "bytes"),
+                lambda fault: _with(_rows(60, _number)(fault), nats=lambda v: -100.0 + 40 * v["x"]), "nats")
+    ],
+    "auroc_of": [
+        Subject(auroc_of(two_sided("s"), name="a", better="higher"), _rows(60, _sides), "s"),
+        Subject(auroc_of(scored("score", "member"), name="a", better="lower"), _rows(80, _member), "score", "member"),
+    ],
+    "tpr_at_fpr_of": [
+        Subject(tpr_at_fpr_of(two_sided("s"), 0.01, name="t", better="higher"), _rows(640, _sides), "s", sided=False)
+    ],
+    "label_auroc_of": [Subject(label_auroc_of("text", name="d", better="higher"), _rows(60, _sides), "")],
+    "contrast_of": [
+        Subject(contrast_of("offer", "gender", "female", "male"), _rows(80, _named), "offer", "gender")
+    ],
+    "exposure_gap_of": [Subject(exposure_gap_of("exposure", "inserted"), _rows(80, _member), "exposure", "inserted")],
+    "blind_auroc_of": [Subject(blind_auroc_of("text", "member"), _rows(100, _shifted), "", "member")],
+    "membership_auroc_of": [
+        Subject(membership_auroc_of("score", "member", "text"), _rows(80, _member), "score", "member")
+    ],
+    "epsilon_of": [Subject(epsilon_of("score", "member"), _rows(80, _member), "score", "member", sided=False)],
+}  # fmt: skip
+
+
+def _with(observations: Observations, **columns: Callable[[Any], Any]) -> Observations:
+    return Observations(
+        tuple(replace(r, values=dict(r.values) | {k: f(r.values) for k, f in columns.items()}) for r in observations)
+    )
+
+
+def builders() -> Iterator[str]:
+    for module in pkgutil.iter_modules(shoplm_audit.metrics.__path__):
+        home = importlib.import_module(f"shoplm_audit.metrics.{module.name}")
+        for name in home.__all__:
+            member = getattr(home, name)
+            if callable(member) and not isinstance(member, type):
+                try:
+                    returned = typing.get_type_hints(member).get("return")
+                except NameError:
+                    returned = None
+                if returned is Metric:
+                    yield name
+
+
+def test_every_exported_builder_stands_under_these_laws() -> None:
+    assert set(builders()) == set(SUBJECTS)
+
+
+ALL = [pytest.param(s, id=f"{name}{i or ''}") for name, subjects in SUBJECTS.items() for i, s in enumerate(subjects)]
+every_metric = pytest.mark.parametrize("subject", ALL)
+metrics_of_classes = pytest.mark.parametrize("subject", [s for s in ALL if s.values[0].classes])
+metrics_of_numbers = pytest.mark.parametrize("subject", [s for s in ALL if s.values[0].column])
+
+
+def _told(metric: Metric, observations: Observations) -> Estimate:
+    return metric.estimate(observations, 0.95, np.random.default_rng(0))
+
+
+def _close(one: float, other: float) -> bool:
+    return one == other or math.isclose(one, other, rel_tol=1e-9, abs_tol=1e-9) or (math.isnan(one) and math.isnan(other))
+
+
+def _worse(metric: Metric, value: float, than: float) -> bool:
+    if metric.better == "zero":
+        return abs(value) >= abs(than) - 1e-9
+    return value >= than - 1e-9 if metric.better == "lower" else value <= than + 1e-9
+
+
+@every_metric
+def test_the_value_lies_within_its_interval(subject: Subject) -> None:
+    found = _told(subject.metric, subject.data(0.1))
+    assert found.low <= found.value <= found.high
+    assert found.n > 0 and found.method
+
+
+@every_metric
+def test_the_order_of_rows_changes_nothing(subject: Subject) -> None:
+    data = subject.data(0.1)
+    first, second = (
+        _told(subject.metric, rows) for rows in (data, data.take(np.random.default_rng(5).permutation(len(data))))
+    )
+    assert all(_close(getattr(first, key), getattr(second, key)) for key in ("value", "low", "high", "n"))
+
+
+@every_metric
+def test_repeated_rows_of_a_cluster_narrow_nothing(subject: Subject) -> None:
+    data = subject.data(0.1)
+    again = tuple(replace(row, case=replace(row.case, id=f"{row.case.id}/{k}")) for k in range(4) for row in data)
+    once, four = _told(subject.metric, data), _told(subject.metric, Observations(again))
+    assert four.n == once.n
+    if math.isfinite(once.high):
+        assert four.high - four.low >= 0.98 * (once.high - once.low)  # a bootstrap draws anew
+    if subject.metric.name == "epsilon_lower_bound":
+        assert four.low == once.low
+
+
+def test_repeated_rows_do_not_make_a_calibration_sample_large_enough() -> None:
+    subject = SUBJECTS["tpr_at_fpr_of"][0]
+    few = subject.data(0.1).take(range(200))
+    again = tuple(replace(row, case=replace(row.case, id=f"{row.case.id}/{k}")) for k in range(4) for row in few)
+    assert math.isnan(_told(subject.metric, Observations(again)).value)
+
+
+@every_metric
+def test_no_cases_are_undefined(subject: Subject) -> None:
+    found = _told(subject.metric, Observations(()))
+    assert all(math.isnan(x) for x in (found.value, found.low)) and found.n == 0
+    change = subject.metric.difference(Observations(()), Observations(()), 0.95, np.random.default_rng(0))
+    assert math.isnan(change.low)
+
+
+@metrics_of_classes
+def test_one_class_is_undefined(subject: Subject) -> None:
+    def of(row: Observation) -> Any:
+        return row.case.reference if subject.classes == "reference" else row.case.of(subject.classes)
+
+    data = subject.data(0.1)
+    found = _told(subject.metric, Observations(tuple(row for row in data if of(row) == of(data.rows[0]))))
+    assert math.isnan(found.value) and math.isnan(found.low)
+
+
+@metrics_of_numbers
+def test_a_nan_in_the_column_is_undefined_and_not_skipped(subject: Subject) -> None:
+    rows = list(subject.data(0.1))
+    rows[7] = replace(rows[7], values=dict(rows[7].values) | {subject.column: math.nan})
+    data = Observations(tuple(rows))
+    found = _told(subject.metric, data)
+    assert math.isnan(found.value) and math.isnan(found.low)
+    assert math.isnan(subject.metric.difference(data, data, 0.95, np.random.default_rng(0)).low)
+
+
+@every_metric
+@pytest.mark.parametrize("status", ["errored", "unparsed"])
+def test_a_case_without_an_answer_counts_against_the_model(subject: Subject, status: str) -> None:
+    data = subject.data(0.1)
+    before = _told(subject.metric, data).value
+    for seed in range(4):
+        lost = set(np.random.default_rng(seed).permutation(len(data))[:5].tolist())
+        # What could not be read stays in the evidence, as the driver leaves it there.
+        rows = [
+            replace(row, status=status, values={"text": row.values.get("text", "")}) if i in lost else row
+            for i, row in enumerate(data)
+        ]
+        after = _told(subject.metric, Observations(tuple(rows)))
+        assert math.isnan(after.value) or _worse(subject.metric, after.value, before)
+        assert math.isnan(after.value) == math.isnan(after.low) or subject.metric.name == "epsilon_lower_bound"
+
+
+@every_metric
+def test_a_run_does_not_differ_from_itself(subject: Subject) -> None:
+    data = subject.data(0.1)
+    change = subject.metric.difference(data, data, 0.95, np.random.default_rng(0))
+    assert change.value == 0 or math.isnan(change.value)
+    assert not (change.low > 0 or change.high < 0)
+
+
+@every_metric
+def test_a_planted_improvement_has_the_right_sign_and_is_shown(subject: Subject) -> None:
+    bad, good = subject.data(0.3), subject.data(0.0)
+    change = subject.metric.difference(bad, good, 0.95, np.random.default_rng(0))
+    value = _told(subject.metric, good).value - _told(subject.metric, bad).value
+    assert math.isclose(change.value, value, abs_tol=1e-9)
+    assert (change.value > 0) == (subject.metric.better == "higher" or subject.metric.better == "zero")
+    if subject.sided:
+        assert change.low > 0 or change.high < 0
+        assert change.low <= change.value <= change.high
+
+
+@every_metric
+def test_the_signature_says_what_the_number_depends_on(subject: Subject) -> None:
+    assert subject.metric.signature or subject.metric.name == "root"
+
+
+def test_an_improvement_of_every_case_is_shown_though_no_resample_differs() -> None:
+    metric, cases = rate_of("good", better="higher"), _rows(40, _hit)(0.0)
+    none, every = _with(cases, good=lambda _: False), _with(cases, good=lambda _: True)
+    change = metric.difference(none, every, 0.95, np.random.default_rng(0))
+    assert change.value == 1 and 0.8 < change.low <= change.high
+
+
+def test_three_changed_cases_of_a_thousand_are_no_difference() -> None:
+    metric, cases = rate_of("good", better="higher"), _rows(1000, _hit)(0.0)
+    old = _with(cases, good=lambda _: False)
+    new = Observations(tuple(replace(r, values={"good": i < 4}) for i, r in enumerate(old)))
+    change = metric.difference(old, new, 0.95, np.random.default_rng(0))
+    assert change.low <= 0 < change.high
+
+
+def test_clusters_do_not_depend_on_who_came_first() -> None:
+    rows = tuple(Observation(Case(str(i), cluster=name), {}) for i, name in enumerate("baca"))
+    assert Observations(rows).clusters.tolist() == [1, 0, 2, 0]
+    wider = Observations((*rows, Observation(Case("a"), {}))).clusters  # a case of the name of a cluster
+    assert wider[-1] not in wider[:-1]

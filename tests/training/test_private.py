@@ -1,0 +1,289 @@
+"""The private engine against plain loops, and against saboteurs of each fault that voids a guarantee."""
+
+import copy
+import math
+
+import numpy as np
+import pytest
+import torch
+from transformers import GPT2Config, GPT2LMHeadModel
+
+from shoplm_audit.errors import ModelError
+from shoplm_audit.training import private as private_module
+from shoplm_audit.training.causal import record_losses
+from shoplm_audit.training.corpus import Row, collate
+from shoplm_audit.training.private import PoissonSampler, PrivateGradients
+
+VOCABULARY, HEADS, PAD = 37, 2, 36
+
+
+def tiny_model(seed=0):
+    with torch.random.fork_rng():
+        torch.manual_seed(seed)
+        config = GPT2Config(
+            vocab_size=VOCABULARY,
+            n_positions=16,
+            n_embd=8,
+            n_layer=2,
+            n_head=HEADS,
+            bos_token_id=0,
+            eos_token_id=0,
+            resid_pdrop=0.0,
+            embd_pdrop=0.0,
+            attn_pdrop=0.0,
+        )
+        model = GPT2LMHeadModel(config)
+        with torch.no_grad():
+            for parameter in model.parameters():
+                parameter += 0.1 * torch.randn(parameter.shape)
+    assert model.lm_head.weight is model.transformer.wte.weight
+    return model
+
+
+def engine_of(model, clip_norm=0.5, noise=1.0, expected=2.0, micro_batch=16, insecure_seed=None):
+    optimizer = torch.optim.SGD(model.parameters(), lr=0.1)
+    return PrivateGradients(
+        model,
+        optimizer,
+        clip_norm=clip_norm,
+        noise_multiplier=noise,
+        expected_units=expected,
+        micro_batch=micro_batch,
+        padding=PAD,
+        insecure_seed=insecure_seed,
+    )
+
+
+def row(length, seed, tokens=VOCABULARY - 1, scored_from=1):
+    return Row(tuple(int(t) for t in np.random.default_rng(seed).integers(0, tokens, length)), scored_from)
+
+
+def flat(tensors):
+    return torch.cat([t.detach().double().flatten() for t in tensors])
+
+
+def clipped_sum(engine, model, units):
+    engine.set_clipped_sum(units)
+    return flat([parameter.summed_grad for parameter in model.parameters()])
+
+
+def loop_over_units(model, units, clip_norm):
+    """One record after another, unpadded, by the loss that transformers itself computes."""
+    model = copy.deepcopy(model)
+    total = 0.0
+    for unit in units:
+        mean = 0.0
+        for record in unit:
+            model.zero_grad()
+            tokens = torch.tensor([record.tokens])
+            labels = tokens.clone()
+            labels[:, : record.scored_from] = -100
+            model(input_ids=tokens, labels=labels).loss.backward()
+            mean = mean + flat([parameter.grad for parameter in model.parameters()]) / len(unit)
+        total = total + mean * min(1.0, clip_norm / float(mean.norm()))
+    return total
+
+
+UNITS = {
+    "padding": [[row(3, 1)], [row(12, 2)], [row(7, 3, scored_from=4)]],
+    "repeated tokens": [[row(10, 4, tokens=2)], [Row((5,) * 9, 1)]],
+    "one record": [[row(6, 5)]],
+    "as many records as tokens": [[row(4, seed)] for seed in range(4)],
+    "as many records as heads": [[row(5, seed)] for seed in range(HEADS)],
+    "users of unequal size": [[row(5, 6), row(9, 7), row(4, 8)], [row(11, 9)], [row(3, 10), row(8, 11)]],
+}
+
+
+@pytest.mark.parametrize("clip_norm", [0.3, 1e3])
+@pytest.mark.parametrize("name", UNITS)
+def test_clipped_sums_are_those_of_a_loop_over_single_records(name, clip_norm):
+    model = tiny_model()
+    want = loop_over_units(model, UNITS[name], clip_norm)
+    got = clipped_sum(engine_of(model, clip_norm), model, UNITS[name])
+    assert float((got - want).norm() / want.norm()) < 1e-5
+
+
+def test_a_user_is_clipped_once_and_not_record_by_record():
+    model = tiny_model()
+    records = [row(8, seed) for seed in range(4)]
+    engine = engine_of(model, clip_norm=0.3)
+    as_one = clipped_sum(engine, model, [records])
+    as_four = clipped_sum(engine, model, [[record] for record in records])
+    assert float(as_one.norm()) == pytest.approx(0.3, rel=1e-4)
+    assert float(as_four.norm()) > 0.5
+
+
+def test_adding_a_unit_moves_the_sum_by_at_most_the_clipping_norm():
+    """A loss that is normalised over the batch moves it by up to three times as much."""
+    model = tiny_model()
+    engine = engine_of(model, clip_norm=0.3)
+    many = [[row(3, seed)] for seed in range(12)]
+    without = clipped_sum(engine, model, many)
+    for extra in ([row(16, 99)], [row(16, 99, tokens=1)], [row(2, 98), row(16, 97)]):
+        moved = float((clipped_sum(engine, model, [*many, extra]) - without).norm())
+        assert moved <= 0.3 * (1 + 1e-5)
+        assert moved > 0.29
+
+
+def test_a_records_loss_does_not_depend_on_who_stands_beside_it():
+    model = tiny_model().eval()
+    alone = record_losses(model, collate([row(4, 1)], PAD))[0]
+    beside = record_losses(model, collate([row(4, 1), row(15, 2)], PAD))[0]
+    assert alone.item() == pytest.approx(beside.item(), rel=1e-5)
+
+
+@pytest.mark.parametrize("micro_batch", [1, 2, 5])
+def test_micro_batches_change_no_sum(micro_batch):
+    units = [*UNITS["users of unequal size"], *UNITS["padding"]]
+    one, other = tiny_model(), tiny_model()
+    whole = clipped_sum(engine_of(one, micro_batch=99), one, units)
+    parts = clipped_sum(engine_of(other, micro_batch=micro_batch), other, units)
+    assert float((whole - parts).norm() / whole.norm()) < 1e-6
+
+
+def test_a_step_leaves_nothing_of_the_draw_to_the_next():
+    model = tiny_model()
+    engine = engine_of(model)
+    first = clipped_sum(engine, model, UNITS["padding"])
+    engine.set_gradient(UNITS["repeated tokens"])
+    assert torch.equal(clipped_sum(engine, model, UNITS["padding"]), first)
+
+
+def noise_ratio(engine, model):
+    """The noise that is there over the noise that is claimed: (std of grad) q N / (sigma C), on an empty draw."""
+    engine.set_gradient([])
+    noise = flat([parameter.grad for parameter in model.parameters()]) * engine.expected_units
+    return float(noise.std()) / (engine.noise_multiplier * engine.clip_norm), noise.numel()
+
+
+def test_an_empty_draw_takes_a_step_of_noise_alone_and_the_noise_is_as_claimed():
+    model = tiny_model()
+    ratios = [noise_ratio(engine_of(model, clip_norm=0.7, noise=1.3, expected=5.0), model) for _ in range(20)]
+    values = sum(count for _, count in ratios)
+    assert abs(math.sqrt(np.mean([ratio**2 for ratio, _ in ratios])) - 1) < 5 / math.sqrt(2 * values)
+
+
+def test_the_noise_is_normal():
+    from scipy.stats import kstest
+
+    drawn = private_module._gaussian(20_001, np.random.default_rng(0).bytes)
+    assert drawn.shape == (20_001,)
+    assert kstest(drawn, "norm").pvalue > 0.01
+    assert abs(np.corrcoef(drawn[:10_000], drawn[10_001:])[0, 1]) < 0.04
+
+
+def test_noise_is_added_to_the_clipped_sum_and_divided_by_the_expected_number_of_units():
+    model = tiny_model()
+    units = UNITS["padding"]
+    engine = engine_of(model, noise=1e-9, expected=7.0)
+    want = clipped_sum(engine, model, units) / 7.0
+    engine.set_gradient(units)
+    got = flat([parameter.grad for parameter in model.parameters()])
+    assert float((got - want).norm() / want.norm()) < 1e-6
+
+
+def test_no_seed_of_the_program_repeats_the_noise():
+    drawn = []
+    for _ in range(2):
+        torch.manual_seed(42)
+        np.random.seed(42)  # noqa: NPY002
+        model = tiny_model()
+        engine_of(model).set_gradient([])
+        drawn.append(flat([parameter.grad for parameter in model.parameters()]))
+    assert float(torch.corrcoef(torch.stack(drawn))[0, 1].abs()) < 0.1
+
+
+def test_halved_noise_is_caught(monkeypatch):
+    honest = private_module._gaussian
+    monkeypatch.setattr(private_module, "_gaussian", lambda count, entropy: honest(count, entropy) / 2)
+    model = tiny_model()
+    assert noise_ratio(engine_of(model), model)[0] < 0.6
+    with pytest.raises(ModelError, match=r"noise is 0\.[45]"):
+        engine_of(model).preflight(VOCABULARY, 16)
+
+
+def test_the_preflight_lets_an_honest_engine_pass_and_leaves_no_gradient():
+    model = tiny_model()
+    engine_of(model).preflight(VOCABULARY, 16)
+    assert all(parameter.grad is None for parameter in model.parameters())
+
+
+class MixesRecords(torch.nn.Module):
+    def forward(self, hidden):
+        return hidden - 0.5 * hidden.mean(dim=0, keepdim=True)
+
+
+def test_a_layer_that_mixes_records_is_caught_before_private_data_is_touched():
+    model = tiny_model()
+    model.transformer.drop = MixesRecords()
+    with pytest.raises(ModelError, match="off by"):
+        engine_of(model).preflight(VOCABULARY, 16)
+
+
+def test_a_head_whose_gradient_is_booked_without_its_tied_table_is_caught(monkeypatch):
+    from opacus.grad_sample import GradSampleModule
+
+    samplers = dict(GradSampleModule.GRAD_SAMPLERS)
+    honest = samplers[torch.nn.Linear]
+    samplers[torch.nn.Linear] = lambda layer, a, b: {p: 0 * g for p, g in honest(layer, a, b).items()}
+    monkeypatch.setattr(GradSampleModule, "GRAD_SAMPLERS", samplers)
+    with pytest.raises(ModelError, match="off by"):
+        engine_of(tiny_model()).preflight(VOCABULARY, 16)
+
+
+def test_a_parameter_that_is_not_used_is_refused():
+    model = tiny_model()
+    model.forgotten = torch.nn.Linear(2, 2)
+    with pytest.raises(ModelError, match="forgotten"):
+        engine_of(model).preflight(VOCABULARY, 16)
+
+
+def test_a_layer_with_statistics_over_records_is_refused():
+    model = tiny_model()
+    model.transformer.norm = torch.nn.BatchNorm1d(3)
+    with pytest.raises(ModelError, match="statistics over records"):
+        engine_of(model)
+
+
+# Sampling -----------------------------------------------------------------------------------------
+
+
+def looks_poisson(draws, units, rate):
+    """Whether each unit comes at its rate, and sizes vary as independent coins make them vary."""
+    sizes = np.array([len(draw) for draw in draws])
+    counts = np.bincount([unit for draw in draws for unit in draw], minlength=units)
+    variance = units * rate * (1 - rate)
+    spread = 4 * math.sqrt(rate * (1 - rate) * len(draws))
+    return (
+        abs(sizes.mean() - units * rate) < 4 * math.sqrt(variance / len(draws))
+        and abs(sizes.var() / variance - 1) < 4 * math.sqrt(2 / len(draws))
+        and bool((abs(counts - rate * len(draws)) < spread + 1).all())
+    )
+
+
+def test_units_are_drawn_independently_at_the_rate_of_the_accountant():
+    units = [[Row((number, number), 1)] for number in range(20)]
+    sampler = PoissonSampler(units, 0.1, 4, np.random.default_rng(0))
+    draws = [[unit[0].tokens[0] for unit in sampler.draw()] for _ in range(2000)]
+    assert looks_poisson(draws, 20, 0.1)
+    assert any(not draw for draw in draws)
+
+
+def test_a_shuffled_sampler_is_caught():
+    rng = np.random.default_rng(0)
+    epochs = [rng.permutation(20).reshape(10, 2) for _ in range(200)]
+    assert not looks_poisson([list(batch) for epoch in epochs for batch in epoch], 20, 0.1)
+
+
+def test_a_sampler_at_another_rate_is_caught():
+    units = [[Row((number, number), 1)] for number in range(20)]
+    sampler = PoissonSampler(units, 0.13, 4, np.random.default_rng(0))
+    assert not looks_poisson([[unit[0].tokens[0] for unit in sampler.draw()] for _ in range(2000)], 20, 0.1)
+
+
+def test_at_most_so_many_records_of_a_user_enter_a_step_and_in_time_all_of_them():
+    units = [[Row((number, number), 1) for number in range(9)]]
+    sampler = PoissonSampler(units, 1.0, 4, np.random.default_rng(0))
+    draws = [[record.tokens[0] for record in sampler.draw()[0]] for _ in range(50)]
+    assert all(len(set(draw)) == 4 for draw in draws)
+    assert {record for draw in draws for record in draw} == set(range(9))
