@@ -9,6 +9,8 @@ Names are imported when they are first used, so that nothing heavy is loaded bef
 from __future__ import annotations
 
 import importlib
+import sys
+from types import ModuleType
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
@@ -38,6 +40,7 @@ if TYPE_CHECKING:
     from shoplm_audit.probes.choosing import balanced, same_length
     from shoplm_audit.prompts import Prompts, joined
     from shoplm_audit.results import AuditResult, Result
+    from shoplm_audit.saboteurs import Saboteur
     from shoplm_audit.scoring.claims import check_claims
     from shoplm_audit.store import Store
     from shoplm_audit.suites import load_suite
@@ -79,6 +82,7 @@ _HOME = {
     "probes.choosing": ("balanced", "same_length"),
     "prompts": ("Prompts", "joined"),
     "results": ("AuditResult", "Result"),
+    "saboteurs": ("Saboteur",),
     "scoring.claims": ("check_claims",),
     "store": ("Store",),
     "suites": ("load_suite",),
@@ -117,6 +121,7 @@ __all__ = [
     "Prompt",
     "Prompts",
     "Result",
+    "Saboteur",
     "Sampling",
     "Score",
     "Store",
@@ -157,6 +162,16 @@ __all__ = [
     "tpr_at_fpr_of",
     "two_sided",
 ]
+
+
+class _Package(ModuleType):
+    def __setattr__(self, name: str, value: Any) -> None:
+        # Python names each imported submodule on its package; the function `audit` has to win over the module `audit`.
+        if not (name in _MODULE and isinstance(value, ModuleType)):
+            super().__setattr__(name, value)
+
+
+sys.modules[__name__].__class__ = _Package
 
 
 def __getattr__(name: str) -> Any:

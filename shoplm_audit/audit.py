@@ -309,8 +309,11 @@ def judge(suite: str, gate: Gate, estimate: Estimate | None, policy: Policy, pro
     )
 
 
-def _number(value: float) -> str:
-    return "undefined" if math.isnan(value) else f"{value:.4g}"
+def _number(value: float, metric: str = "") -> str:
+    """A number as a person reads it: rates in per cent."""
+    if math.isnan(value):
+        return "undefined"
+    return f"{100 * value:.3g} %" if metric.startswith("rate_") else f"{value:.4g}"
 
 
 def _why(gate: Gate, estimate: Estimate, verdict: Verdict, confidence: float, decide: int | None) -> str:

@@ -72,6 +72,7 @@ class Saboteur:
 
     Args:
         hallucinate: share of descriptions that state a wrong value.
+        embroider: share of descriptions that state a fact the record does not have.
         omit: share of attributes that descriptions leave out.
         babble: share of descriptions that are words without sense, and of sentiments that are guessed.
         mumble: share of written answers that cannot be read.
@@ -82,6 +83,7 @@ class Saboteur:
     """
 
     hallucinate: float = 0.0
+    embroider: float = 0.0
     omit: float = 0.0
     babble: float = 0.0
     mumble: float = 0.0
@@ -164,6 +166,8 @@ class Saboteur:
                 continue
             stated = self._other(value, prompt) if position == wrong else value
             said.append(f"its {name.lower()} is {stated}" if english else f"{name}是{stated}")
+        if _uniform("embroider", prompt) < self.embroider:
+            said.append("it draws 730 A" if english else "电流730安")
         return f" For this product, {', '.join(said)}." if english else f"这款商品，{'，'.join(said)}。"
 
     @staticmethod

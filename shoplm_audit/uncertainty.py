@@ -204,12 +204,19 @@ def auroc(scores: Floats, labels: NDArray[np.bool_]) -> float:
 
 
 def auroc_interval(
-    scores: Floats, labels: NDArray[np.bool_], clusters: Clusters, confidence: float = 0.95
+    scores: Floats, labels: NDArray[np.bool_], clusters: Clusters, confidence: float = 0.95, widen: float = 1.0
 ) -> tuple[float, Interval, float]:
     """AUROC with bounds on the logit scale from its DeLong variance, over clusters by Obuchowski (1997).
 
     A perfect separation has no variance; there the bounds are exact for as many independent pairs of a positive and a
     negative cluster as there are (no cluster in two of them), of which every one was ordered right.
+
+    Args:
+        scores: one per row, (N,).
+        labels: whether a row is a positive, (N,).
+        clusters: the number of each row's cluster, (N,).
+        confidence: of each bound.
+        widen: what the standard error is multiplied with where scores depend on each other beyond their clusters.
 
     Returns:
         The value, its interval, and the standard error (DeLong's, ddof 1).
@@ -223,10 +230,10 @@ def auroc_interval(
         return value, Interval(math.nan, math.nan, "DeLong: undefined below 2 clusters", groups), math.nan
     error = _delong_error(*_placements(scores[labels], scores[~labels]), labels, clusters)
     if error < 1e-12 or not 0 < value < 1:
-        pairs = min(p, q, groups // 2)
+        pairs = max(1, int(min(p, q, groups // 2) / widen**2))
         low, high = clopper_pearson(value * pairs, pairs, confidence)
         return value, Interval(low, high, f"exact over {pairs} pairs of clusters", groups), error
-    step = special.stdtrit(min(p, q) - 1, confidence) * error / (value * (1 - value))
+    step = special.stdtrit(min(p, q) - 1, confidence) * widen * error / (value * (1 - value))
     logit = special.logit(value)
     bounds = special.expit(logit - step), special.expit(logit + step)
     return value, Interval(float(bounds[0]), float(bounds[1]), "DeLong, logit", groups), error
@@ -245,7 +252,12 @@ def _delong_error(above: Floats, below: Floats, labels: NDArray[np.bool_], clust
 
 
 def auroc_difference(
-    first: Floats, second: Floats, labels: NDArray[np.bool_], clusters: Clusters, confidence: float = 0.95
+    first: Floats,
+    second: Floats,
+    labels: NDArray[np.bool_],
+    clusters: Clusters,
+    confidence: float = 0.95,
+    widen: float = 1.0,
 ) -> tuple[float, Interval]:
     """AUROC of the second scores minus that of the first on the same rows, with paired DeLong bounds over clusters."""
     value = auroc(second, labels) - auroc(first, labels)
@@ -256,7 +268,7 @@ def auroc_difference(
     error = _delong_error(new[0] - old[0], new[1] - old[1], labels, clusters)
     if error < 1e-12:
         return value, Interval(math.nan, math.nan, "paired DeLong: undefined, no case differs", groups)
-    half = float(special.stdtrit(min(p, q) - 1, confidence)) * error
+    half = float(special.stdtrit(min(p, q) - 1, confidence)) * widen * error
     return value, Interval(max(-1.0, value - half), min(1.0, value + half), "paired DeLong", groups)
 
 

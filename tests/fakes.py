@@ -1,6 +1,6 @@
 """A whole small model for tests: it writes by rule, scores by hashing, and can depend on its batch, fail or be cut off.
 
-    Fake(write=lambda prompt, sample: prompt.upper()).generate([Generate(Prompt("hi"))]) -> ["HI"]
+Fake(write=lambda prompt, sample: prompt.upper()).generate([Generate(Prompt("hi"))]) -> ["HI"]
 """
 
 from __future__ import annotations
@@ -34,7 +34,7 @@ def _echo(prompt: str, sample: int) -> str:
 
 def _likelihood(pair: Pair) -> list[float]:
     """A log-probability for each character: any number, but always the same one."""
-    rng = np.random.default_rng(zlib.crc32(f"{pair.context}\0{pair.continuation}".encode()))
+    rng = np.random.default_rng(zlib.crc32(f"{pair.context}\0{pair.continuation}".encode("utf-8", "surrogatepass")))
     return (-rng.exponential(size=max(1, len(pair.continuation)))).tolist()
 
 
@@ -68,7 +68,7 @@ class Fake:
         self._count(len(pairs))
         noise = 0.0
         if self.batch_sensitive:
-            noise = 1e-9 * (zlib.crc32(repr([(p.context, p.continuation) for p in pairs]).encode()) % 1000)
+            noise = 1e-9 * (zlib.crc32(ascii([(p.context, p.continuation) for p in pairs]).encode()) % 1000)
         found = [np.array(self.weigh(pair), dtype=np.float64) + noise for pair in pairs]
         rank = [np.arange(1, one.size + 1) if Columns.RANK in columns else None for one in found]
         return [TokenScores(one, rank=places) for one, places in zip(found, rank, strict=True)]

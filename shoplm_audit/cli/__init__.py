@@ -66,6 +66,13 @@ def main() -> None:
     except Unsupported as fault:
         typer.echo(f"error: this model cannot do that: {fault}", err=True)
         sys.exit(2)
-    except KeyboardInterrupt:
-        typer.echo("\ninterrupted: what was answered is kept; run the same command to go on.", err=True)
+    except (KeyboardInterrupt, SystemExit) as end:
+        # Typer makes a silent exit of Ctrl-C.
+        if isinstance(end, SystemExit) and end.code != 130:
+            raise
+        typer.echo(
+            "\ninterrupted: an audit keeps what was answered, and the same command goes on from there; "
+            "a training begins anew.",
+            err=True,
+        )
         sys.exit(130)

@@ -130,6 +130,10 @@ def _asked(
         raise ConfigError(
             "no model: name one with --model SPEC, or in audit.toml. `--model demo` shows what comes out."
         )
+    if merged.model == "demo":
+        raise ConfigError(
+            '"demo" is no model to be loaded: `shoplm-audit run --model demo` trains two and audits them.'
+        )
     names = merged.suites or list(suite_names())
     loaded = suites_of(list(names))
     check_names(merged, loaded)
@@ -182,6 +186,10 @@ def run(
     shoplm-audit run faithfulness --model checkpoints/reviews --data products=catalogue.csv --limit 100
     """
     if model == "demo":
+        if any((suites, config, roles, data, limit, device, trust)):
+            raise ConfigError(
+                "the demo has its own suites, data and limits (demo.toml): give it only --out and --seed."
+            )
         from shoplm_audit.cli.watching import Watched
         from shoplm_audit.demo import run_demo
 
@@ -309,11 +317,12 @@ def plan(
         asked.prompts.render, records, frozenset(asked.records), record, asked.seed, asked.config.limit
     )
     planned = planned_for(models, asked.suites, material, asked.policy, trial=4 if models else 0)
+    written = 0 if prompts is None else write_prompts(planned, prompts)
     from rich.console import Console
 
     print_plan(planned, Console())
     if prompts is not None:
-        typer.echo(f"{prompts}: {write_prompts(planned, prompts)} prompts. Answer each with one line of")
+        typer.echo(f"{prompts}: {written} prompts. Answer each with one line of")
         typer.echo('  {"case": ..., "sample": ..., "text": ...}   and audit them with --model recorded:FILE.jsonl')
 
 

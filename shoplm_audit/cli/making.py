@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import math
 from collections.abc import Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, Literal, cast
@@ -127,7 +128,8 @@ def train(
     with Watched() as watched:
 
         def at(progress: Progress) -> None:
-            note = f"loss {progress.loss:.3f}, {progress.tokens_per_second:.0f} tokens/s"
+            shown = f"loss {progress.loss:.3f}, {progress.tokens_per_second:.0f} tokens/s"
+            note = "the loss of private records is not shown" if math.isnan(progress.loss) else shown
             watched.at("training", progress.step, progress.steps, note)
 
         record = trained(settings, shared, examples, out, at)

@@ -80,7 +80,7 @@ def train(
     division = divide(private, settings)
     if not public and not division.units:
         raise DataError("There is nothing to train on: no public text, and no private unit was put in.")
-    share = settings.private_share if public and private else float(bool(private))
+    share = settings.private_share if public and division.units else float(bool(division.units))
     plan = plan_private(settings, share, public, private, len(division.units)) if settings.epsilon is not None else None
     model, tokenizer = _model_and_tokenizer(settings, public, division, plan is not None)
     context = min(settings.context, context_of(model)) if settings.base else settings.context

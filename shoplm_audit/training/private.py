@@ -159,9 +159,8 @@ class PrivateGradients:
         try:
             loss = record_losses(self._model, collate(rows, self._padding)).sum()
             with warnings.catch_warnings():
-                warnings.filterwarnings(
-                    "ignore", "Full backward hook is firing"
-                )  # token numbers have no gradient: as meant
+                # Token numbers have no gradient, as it should be.
+                warnings.filterwarnings("ignore", "Full backward hook is firing")
                 torch.autograd.backward(loss)
         finally:
             self._model.remove_hooks()

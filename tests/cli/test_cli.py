@@ -1,4 +1,7 @@
-"""The command line in real processes: files, exit codes, resuming, refusals. Processes that load torch share few runs."""
+"""The command line in real processes: files, exit codes, resuming, refusals.
+
+A process that loads torch takes seconds to start, so few runs are shared by many tests, and two go side by side.
+"""
 
 from __future__ import annotations
 
@@ -20,12 +23,13 @@ Done = subprocess.CompletedProcess[str]
 
 FILES = {"result.json", "report.html", "evidence.sqlite", "junit.xml", "manifest.json"}
 VERDICTS = {"pass": 0, "fail": 1, "undecided": 3}
+LIMIT = "200"  # cases enough that the honest function passes every gate
 MAIN = "from shoplm_audit.cli import main; main()"
-HEAVY = ("torch", "transformers", "sklearn", "scipy", "numpy", "pandas", "pyarrow", "opacus", "pydantic")
+HEAVY = ("torch", "transformers", "sklearn", "scipy", "numpy", "pandas", "pyarrow", "opacus")
 
 # What a user has beside his audit: an honest writer, one that lies, one that is slow and counts, one that echoes.
 SHOP = """
-import time
+import sys, time
 from pathlib import Path
 from shoplm_audit import Generate, Prompt
 from shoplm_audit.saboteurs import Saboteur
@@ -40,8 +44,9 @@ def counting(prompts):
     with Path("asked.txt").open("a") as asked:
         for prompt in prompts:
             print(repr(prompt), file=asked)
-    if Path("slow").exists():
-        time.sleep(0.3)
+    if Path("slow").exists() and len(Path("asked.txt").read_text().splitlines()) > 32:
+        print("the second batch begins", file=sys.stderr, flush=True)
+        time.sleep(60)
     return honest(prompts)
 
 def echo(prompts):
@@ -56,19 +61,29 @@ def refused(*arguments):
 socket.socket.connect = socket.socket.connect_ex = socket.socket.bind = socket.getaddrinfo = refused
 {MAIN}
 """
-NOTHING_IS_COMPUTED = f"""
-from shoplm_audit.models.local import LocalModel
-def computed(*arguments):
-    raise AssertionError("a request was computed")
-LocalModel.score = LocalModel.generate = computed
-{MAIN}
-"""
 # Says at its end which heavy libraries were imported, and how much of a processor it took.
 WITNESS = f"""
 import atexit, sys, time
 heavy = {HEAVY!r}
-atexit.register(lambda: print("witness", round(time.process_time(), 2), *(set(heavy) & set(sys.modules)), file=sys.stderr))
+def testify():
+    print("witness", round(time.process_time(), 2), *(set(heavy) & set(sys.modules)), file=sys.stderr)
+atexit.register(testify)
 {MAIN}
+"""
+# Several commands in one process, one after the other: what they said, and which heavy libraries were imported by then.
+IN_TURN = f"""
+import contextlib, io, json, sys
+from shoplm_audit.cli import main
+for command in json.loads(sys.argv[1]):
+    sys.argv[1:] = command
+    out, err, code = io.StringIO(), io.StringIO(), 0
+    with contextlib.redirect_stdout(out), contextlib.redirect_stderr(err):
+        try:
+            main()
+        except SystemExit as end:
+            code = end.code or 0
+    heavy = sorted(set({HEAVY!r}) & set(sys.modules))
+    print(json.dumps([code, out.getvalue(), err.getvalue(), heavy]))
 """
 INTERRUPTIBLE = f"""
 import signal
@@ -96,6 +111,23 @@ def told(done: Done, code: int) -> str:
     assert done.returncode == code, f"{done.args[1:]}: {done.returncode}\n{done.stdout}\n{done.stderr}"
     assert "Traceback" not in done.stderr
     return str(done.stderr)
+
+
+@pytest.fixture(scope="module")
+def in_turn(shoplm: Callable[..., Done]) -> Callable[..., list[Done]]:
+    """Several short commands, all in one process; `stderr` ends with the heavy libraries that were imported by then."""
+
+    def run(*commands: tuple[str | Path, ...], cwd: Path) -> list[Done]:
+        asked = [list(map(str, command)) for command in commands]
+        done = shoplm(json.dumps(asked), cwd=cwd, code=IN_TURN)
+        assert done.returncode == 0, done.stderr
+        rows = [json.loads(line) for line in done.stdout.splitlines()]
+        return [
+            subprocess.CompletedProcess(command, code, out, f"{err}imported: {' '.join(heavy)}")
+            for command, (code, out, err, heavy) in zip(asked, rows, strict=True)
+        ]
+
+    return run
 
 
 @pytest.fixture(scope="module")
@@ -142,32 +174,8 @@ LOCAL = ("run", "faithfulness", "bias", "--limit", "12")
 
 
 @pytest.fixture(scope="module")
-def local(
-    tiny_checkpoint: Path,
-    shoplm: Callable[..., Done],
-    interrupt: Callable[..., tuple[int, str]],
-    tmp_path_factory: pytest.TempPathFactory,
-    workers: ThreadPoolExecutor,
-) -> Future[dict[str, Any]]:
-    """One audit three times in one folder: interrupted, resumed with no network, asked again with no model."""
-    folder = tmp_path_factory.mktemp("local")
-    command = (*LOCAL, "--model", tiny_checkpoint, "--out", "runs/tiny")
-
-    def work() -> dict[str, Any]:
-        found: dict[str, Any] = {"folder": folder / "runs" / "tiny"}
-        found["interrupted"] = interrupt(*command, cwd=folder, after="bias.refund")
-        found["left"] = {path.name for path in found["folder"].iterdir()}
-        found["resumed"] = shoplm(*command, cwd=folder, code=NO_SOCKETS)
-        found["result"] = result_of(found["folder"])
-        found["again"] = shoplm(*command, cwd=folder, code=NOTHING_IS_COMPUTED)
-        return found
-
-    return workers.submit(work)
-
-
-@pytest.fixture(scope="module")
 def trained(
-    shoplm: Callable[..., Done], tmp_path_factory: pytest.TempPathFactory, workers: ThreadPoolExecutor
+    in_turn: Callable[..., list[Done]], tmp_path_factory: pytest.TempPathFactory, workers: ThreadPoolExecutor
 ) -> Future[dict[str, Any]]:
     """A public pretraining, then a private fine-tuning of it, then three texts of the first."""
     folder = tmp_path_factory.mktemp("trained")
@@ -181,19 +189,43 @@ def trained(
     (folder / "public.jsonl").write_text(
         "".join(json.dumps({"text": f"The kettle number {i} is navy."}) + "\n" for i in range(30)), encoding="utf-8"
     )
-    shape = "--layers 1 --heads 2 --width 16 --context 64 --vocabulary 300 --batch 6".split()
-    private = "--from plain --epsilon 8 --unit user --steps 4 --batch 6".split()
-    asked = "--model plain --prompt Kettle: -n 3 --max-new-tokens 5 --out texts.jsonl".split()
+    shape = ["--layers", "1", "--heads", "2", "--width", "16", "--context", "64", "--vocabulary", "300", "--batch", "6"]
+    private = ["--from", "plain", "--epsilon", "8", "--unit", "user", "--steps", "4", "--batch", "6"]
+    asked = ["--model", "plain", "--prompt", "Kettle:", "-n", "3", "--max-new-tokens", "5", "--out", "texts.jsonl"]
 
     def work() -> dict[str, Any]:
-        return {
-            "folder": folder,
-            "plain": shoplm(
-                "train", "--public", "texts=public.jsonl", "--steps", "6", *shape, "--out", "plain", cwd=folder
-            ),
-            "private": shoplm("train", "--data", "reviews.csv", *private, "--out", "private", cwd=folder),
-            "sampled": shoplm("generate", *asked, cwd=folder),
-        }
+        done = in_turn(
+            ("train", "--public", "texts=public.jsonl", "--steps", "6", *shape, "--out", "plain"),
+            ("train", "--data", "reviews.csv", *private, "--out", "private"),
+            ("generate", *asked),
+            ("doctor",),
+            cwd=folder,
+        )
+        return {"folder": folder} | dict(zip(("plain", "private", "sampled", "doctor"), done, strict=True))
+
+    return workers.submit(work)
+
+
+@pytest.fixture(scope="module")
+def local(
+    tiny_checkpoint: Path,
+    shoplm: Callable[..., Done],
+    interrupt: Callable[..., tuple[int, str]],
+    tmp_path_factory: pytest.TempPathFactory,
+    workers: ThreadPoolExecutor,
+    trained: Future[dict[str, Any]],  # goes on beside it
+) -> Future[dict[str, Any]]:
+    """One audit twice in one folder: interrupted, then resumed with no network."""
+    folder = tmp_path_factory.mktemp("local")
+    command = (*LOCAL, "--model", tiny_checkpoint, "--out", "runs/tiny")
+
+    def work() -> dict[str, Any]:
+        found: dict[str, Any] = {"folder": folder / "runs" / "tiny"}
+        found["interrupted"] = interrupt(*command, cwd=folder, after="bias.refund")
+        found["left"] = {path.name for path in found["folder"].iterdir()}
+        found["resumed"] = shoplm(*command, cwd=folder, code=NO_SOCKETS)
+        found["result"] = result_of(found["folder"])
+        return found
 
     return workers.submit(work)
 
@@ -226,7 +258,7 @@ def test_an_interrupted_audit_ends_with_130_and_leaves_no_half_result(local: Fut
     found = local.result()
     code, said = found["interrupted"]
     assert code == 130, said
-    assert "run the same command to go on" in said
+    assert "the same command goes on from there" in said
     assert "Traceback" not in said
     assert not found["left"] & FILES
 
@@ -250,11 +282,21 @@ def test_a_resumed_audit_gives_the_numbers_of_an_uninterrupted_one(
         assert resumed[part] == fresh[part], part
 
 
-def test_the_same_command_again_computes_nothing_and_says_the_same(local: Future[dict[str, Any]]) -> None:
+def test_the_store_answers_the_same_audit_and_nothing_is_computed(
+    local: Future[dict[str, Any]], tiny_checkpoint: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from shoplm_audit import Store, audit
+    from shoplm_audit.models.local import LocalModel
+
+    def computed(*arguments: object) -> None:
+        raise AssertionError("a request was computed")
+
     found = local.result()
-    told(found["again"], found["resumed"].returncode)
-    assert result_of(found["folder"]) == found["result"]
-    assert found["again"].stdout == found["resumed"].stdout
+    monkeypatch.setattr(LocalModel, "score", computed)
+    monkeypatch.setattr(LocalModel, "generate", computed)
+    with Store(found["folder"].parent / "store.sqlite") as store:
+        again = audit(str(tiny_checkpoint), ["faithfulness", "bias"], limit=12, store=store)
+    assert json.loads(again.result.model_dump_json())["suites"] == found["result"]["suites"]
 
 
 def test_nothing_is_told_on_standard_output_but_the_verdicts_and_the_page(local: Future[dict[str, Any]]) -> None:
@@ -311,8 +353,8 @@ def test_generate_prints_a_text_for_a_prompt(shoplm: Callable[..., Done], shop: 
     assert done.stdout == "I love shopping becauseI love shopping because\n\n"
 
 
-def test_doctor_names_what_is_installed_and_the_device(shoplm: Callable[..., Done], tmp_path: Path) -> None:
-    done = shoplm("doctor", cwd=tmp_path)
+def test_doctor_names_what_is_installed_and_the_device(trained: Future[dict[str, Any]]) -> None:
+    done = trained.result()["doctor"]
     told(done, 0)
     assert "torch 2" in done.stdout
     assert "cuda:0" in done.stdout or "no GPU" in done.stdout
@@ -325,7 +367,7 @@ def test_doctor_names_what_is_installed_and_the_device(shoplm: Callable[..., Don
 @pytest.fixture(scope="module")
 def functions(shoplm: Callable[..., Done], shop: Path) -> dict[str, Done]:
     """An honest and a lying function under the same audit; the honest one in the folder that a run chooses itself."""
-    ask = ("run", "faithfulness", "--limit", "60", "--model")
+    ask = ("run", "faithfulness", "--limit", LIMIT, "--model")
     return {
         "honest": shoplm(*ask, "python:shop:honest", "--out", "honest", cwd=shop),
         "liar": shoplm(*ask, "python:shop:liar", cwd=shop),
@@ -353,13 +395,13 @@ def test_a_model_without_weights_is_called_unverifiable(functions: dict[str, Don
     result = result_of(shop / "honest")
     assert result["model"]["fingerprint"] == ""
     assert any("cannot be verified" in note for note in result["notes"])
-    assert result["command"] == "shoplm-audit run faithfulness --limit 60 --model python:shop:honest --out honest"
+    assert result["command"] == "shoplm-audit run faithfulness --limit 200 --model python:shop:honest --out honest"
 
 
 def test_comparing_a_run_with_itself_shows_no_difference(
-    functions: dict[str, Done], shop: Path, shoplm: Callable[..., Done]
+    functions: dict[str, Done], shop: Path, in_turn: Callable[..., list[Done]]
 ) -> None:
-    done = shoplm("compare", "honest", "honest", cwd=shop)
+    [done] = in_turn(("compare", "honest", "honest"), cwd=shop)
     told(done, 0)
     rows = [line for line in done.stdout.splitlines() if "faithfulness." in line]
     assert len(rows) == 4
@@ -367,25 +409,27 @@ def test_comparing_a_run_with_itself_shows_no_difference(
 
 
 def test_a_worse_run_fails_the_comparison_and_a_better_one_does_not(
-    functions: dict[str, Done], shop: Path, shoplm: Callable[..., Done]
+    functions: dict[str, Done], shop: Path, in_turn: Callable[..., list[Done]]
 ) -> None:
     liar = chosen_folder(shop)
-    worse = shoplm("compare", "honest", liar, cwd=shop)
+    worse, better, allowed = in_turn(
+        ("compare", "honest", liar), ("compare", liar, "honest"), ("compare", "honest", liar, "--margin", "1"), cwd=shop
+    )
     told(worse, 1)
     assert any(line.startswith("worse") and "rate_contradicted" in line for line in worse.stdout.splitlines())
-    better = shoplm("compare", liar, "honest", cwd=shop)
     told(better, 0)
     assert any(line.startswith("better") and "rate_contradicted" in line for line in better.stdout.splitlines())
-    told(shoplm("compare", "honest", liar, "--margin", "1", cwd=shop), 0)
+    told(allowed, 0)
 
 
 def test_a_finished_run_is_rendered_again_and_its_manifest_follows(
-    functions: dict[str, Done], shop: Path, shoplm: Callable[..., Done]
+    functions: dict[str, Done], shop: Path, in_turn: Callable[..., list[Done]]
 ) -> None:
     folder = chosen_folder(shop)
     (folder / "report.html").write_text("changed", encoding="utf-8")
-    told(shoplm("report", folder, cwd=shop), 0)
-    told(shoplm("report", folder, "--format", "junit", "--out", "ci.xml", cwd=shop), 0)
+    junit = ("report", folder, "--format", "junit", "--out", "ci.xml")
+    for done in in_turn(("report", folder), junit, cwd=shop):
+        told(done, 0)
     assert "rate_contradicted" in (folder / "report.html").read_text(encoding="utf-8")
     assert (shop / "ci.xml").read_text("utf-8") == (folder / "junit.xml").read_text("utf-8")
     hashes = json.loads((folder / "manifest.json").read_text(encoding="utf-8"))["sha256"]
@@ -393,61 +437,72 @@ def test_a_finished_run_is_rendered_again_and_its_manifest_follows(
 
 
 def test_what_a_function_answered_before_the_interruption_is_not_asked_again(
-    shoplm: Callable[..., Done], interrupt: Callable[..., tuple[int, str]], shop: Path, tmp_path: Path
+    shoplm: Callable[..., Done], interrupt: Callable[..., tuple[int, str]], tmp_path: Path
 ) -> None:
     (tmp_path / "shop.py").write_text(SHOP, encoding="utf-8")
     (tmp_path / "slow").touch()
     command = ("run", "faithfulness", "--limit", "120", "--model", "python:shop:counting", "--out", "run")
-    # The second batch begins after the first was kept; the marker is written by the function itself.
-    code, said = interrupt(*command, cwd=tmp_path, after="faithfulness.description")
+    code, said = interrupt(*command, cwd=tmp_path, after="the second batch begins")
     assert code == 130, said
     (tmp_path / "slow").unlink()
-    told(shoplm(*command, cwd=tmp_path), 0)
+    resumed = shoplm(*command, cwd=tmp_path)
+    result = result_of(tmp_path / "run")
+    told(resumed, VERDICTS[result["verdict"]])
     asked = (tmp_path / "asked.txt").read_text(encoding="utf-8").splitlines()
-    assert 120 <= len(asked) <= 120 + 32, "at most the batch that was cut off is asked twice"
-    told(shoplm(*command, cwd=tmp_path), 0)
+    assert len(set(asked)) == 120
+    assert len(asked) == 120 + 32, "the batch that was cut off is asked again, the one before it is not"
+    again = shoplm(*command, cwd=tmp_path)
+    assert (again.returncode, again.stdout) == (resumed.returncode, resumed.stdout)
+    assert result_of(tmp_path / "run") == result
     assert (tmp_path / "asked.txt").read_text(encoding="utf-8").splitlines() == asked
 
 
-def test_prompts_are_planned_answered_elsewhere_and_audited(shoplm: Callable[..., Done], shop: Path) -> None:
-    planned = shoplm("plan", "faithfulness", "--limit", "60", "--prompts", "prompts.jsonl", cwd=shop)
-    told(planned, 0)
-    rows = [json.loads(line) for line in (shop / "prompts.jsonl").read_text("utf-8").splitlines()]
-    assert len({row["case"] for row in rows}) == len(rows) == 60
+@pytest.fixture(scope="module")
+def planned(in_turn: Callable[..., list[Done]], shop: Path) -> list[Done]:
+    return in_turn(
+        ("plan", "faithfulness", "--limit", LIMIT, "--prompts", "prompts.jsonl"),
+        ("plan", "faithfulness", "bias", "--model", "python:shop:counting", "--limit", "30"),
+        cwd=shop,
+    )
+
+
+def test_prompts_are_planned_answered_elsewhere_and_audited(
+    planned: list[Done], functions: dict[str, Done], shoplm: Callable[..., Done], shop: Path
+) -> None:
     from shoplm_audit import Generate, Prompt
     from shoplm_audit.saboteurs import Saboteur
 
+    told(planned[0], 0)
+    rows = [json.loads(line) for line in (shop / "prompts.jsonl").read_text("utf-8").splitlines()]
+    assert len({row["case"] for row in rows}) == len(rows) == int(LIMIT)
     texts = Saboteur().generate([Generate(Prompt(row["prompt"])) for row in rows])
     answers = (
         {"case": row["case"], "sample": row["sample"], "text": text} for row, text in zip(rows, texts, strict=True)
     )
     (shop / "answers.jsonl").write_text("".join(json.dumps(answer) + "\n" for answer in answers), encoding="utf-8")
-    done = shoplm(
-        "run", "faithfulness", "--limit", "60", "--model", "recorded:answers.jsonl", "--out", "recorded", cwd=shop
-    )
-    told(done, 0)
-    counts = result_of(shop / "recorded")["suites"][0]["counts"]
-    assert counts == {"planned": 60, "scored": 60, "errored": 0, "unparsed": 0}
+    command = ("run", "faithfulness", "--limit", LIMIT, "--model", "recorded:answers.jsonl", "--out", "recorded")
+    told(shoplm(*command, cwd=shop), functions["honest"].returncode)
+    assert result_of(shop / "recorded")["suites"] == result_of(shop / "honest")["suites"]
 
 
 def test_a_missing_recorded_answer_counts_against_the_model(
-    shoplm: Callable[..., Done], shop: Path, tmp_path: Path
+    planned: list[Done], shoplm: Callable[..., Done], shop: Path
 ) -> None:
-    told(shoplm("plan", "faithfulness", "--limit", "20", "--prompts", tmp_path / "prompts.jsonl", cwd=shop), 0)
-    row = json.loads((tmp_path / "prompts.jsonl").read_text("utf-8").splitlines()[0])
-    (tmp_path / "one.jsonl").write_text(json.dumps({"case": row["case"], "text": "A kettle."}) + "\n", "utf-8")
-    command = ("run", "faithfulness", "--limit", "20", "--model", "recorded:one.jsonl", "--out", "run")
-    told(shoplm(*command, cwd=tmp_path), 1)
-    assert result_of(tmp_path / "run")["suites"][0]["counts"]["errored"] == 19
+    row = json.loads((shop / "prompts.jsonl").read_text("utf-8").splitlines()[0])
+    (shop / "one.jsonl").write_text(json.dumps({"case": row["case"], "text": "A kettle."}) + "\n", "utf-8")
+    command = ("run", "faithfulness", "--limit", LIMIT, "--model", "recorded:one.jsonl", "--out", "one")
+    told(shoplm(*command, cwd=shop), 1)
+    assert result_of(shop / "one")["suites"][0]["counts"]["errored"] == int(LIMIT) - 1
 
 
-def test_plan_says_cases_time_and_what_each_gate_can_see(shoplm: Callable[..., Done], shop: Path) -> None:
-    done = shoplm("plan", "faithfulness", "bias", "--model", "python:shop:honest", "--limit", "30", cwd=shop)
-    told(done, 0)
-    assert any(line.split()[:2] == ["faithfulness/description", "30"] for line in done.stdout.splitlines())
-    assert "at a true rate of" in done.stdout or "no rate passes" in done.stdout
-    assert any("bias/refund" in line and "not tested" in line for line in done.stdout.splitlines())
-    assert not (shop / "asked.txt").exists()
+def test_plan_says_cases_and_what_each_gate_can_see_and_asks_but_a_few(planned: list[Done], shop: Path) -> None:
+    told(planned[1], 0)
+    lines = planned[1].stdout.splitlines()
+    assert any(line.split()[:2] == ["faithfulness/description", "30"] for line in lines)
+    assert any("bias/refund" in line and "not tested" in line for line in lines)
+    gate = next(line for line in lines if line.startswith("faithfulness.rate_contradicted"))
+    assert "30 units" in gate
+    assert len((shop / "asked.txt").read_text(encoding="utf-8").splitlines()) < 10
 
 
 # audit.toml -----------------------------------------------------------------------------------------
@@ -493,11 +548,13 @@ description = "prompts/description.j2"
 
 def test_the_command_line_wins_over_audit_toml(shoplm: Callable[..., Done], shop: Path) -> None:
     (shop / "wins.toml").write_text('model = "python:shop:liar"\nsuites = ["privacy"]\nlimit = 4\n', "utf-8")
-    options = ("--model", "python:shop:honest", "--limit", "60", "--out", "wins", "--config", "wins.toml")
-    told(shoplm("run", "faithfulness", *options, cwd=shop), 0)
+    options = ("--model", "python:shop:honest", "--limit", "61", "--out", "wins", "--config", "wins.toml")
+    done = shoplm("run", "faithfulness", *options, cwd=shop)
     result = result_of(shop / "wins")
+    told(done, VERDICTS[result["verdict"]])
+    assert result["model"]["name"] == "shop.honest"
     assert [suite["name"] for suite in result["suites"]] == ["faithfulness"]
-    assert result["suites"][0]["counts"]["planned"] == 60
+    assert result["suites"][0]["counts"]["planned"] == 61
 
 
 # Looking --------------------------------------------------------------------------------------------
@@ -511,14 +568,16 @@ def test_suites_lists_every_suite_with_its_question_and_gates(shoplm: Callable[.
     assert "gate faithfulness.rate_contradicted <= 0.1" in done.stdout
 
 
-def test_data_check_describes_a_good_file_and_names_each_bad_row(shoplm: Callable[..., Done], tmp_path: Path) -> None:
+def test_data_check_describes_a_good_file_and_names_each_bad_row(
+    in_turn: Callable[..., list[Done]], tmp_path: Path
+) -> None:
     head = "product,user,rating,text\np1,u1,5,It boils quickly.\n"
     (tmp_path / "good.csv").write_text(head, encoding="utf-8")
     (tmp_path / "bad.csv").write_text(head + "p2,u2,seven,It broke.\np3,u3,4,\n", encoding="utf-8")
-    good = shoplm("data", "check", "good.csv", cwd=tmp_path)
+    good, bad_one = in_turn(("data", "check", "good.csv"), ("data", "check", "bad.csv"), cwd=tmp_path)
     told(good, 0)
     assert "1 good rows of kind reviews, 0 bad" in good.stdout
-    bad = told(shoplm("data", "check", "bad.csv", cwd=tmp_path), 2)
+    bad = told(bad_one, 2)
     assert "bad.csv:3" in bad
     assert "seven" in bad
     assert "bad.csv:4" in bad
@@ -533,6 +592,8 @@ REFUSED: dict[str, tuple[tuple[str, ...], tuple[str, ...]]] = {
     "folder that is no model": (("run", "--model", "empty_folder"), ("empty_folder", "config.json")),
     "folder that is not there": (("run", "--model", "empty_folder/none"), ("no such folder",)),
     "unknown kind of model": (("run", "--model", "ftp:there"), ('"ftp:there"', "python:module:function")),
+    "demo with a suite": (("run", "faithfulness", "--model", "demo"), ("demo.toml", "--out")),
+    "demo of the config": (("run", "--config", "demo.toml"), ('"demo"', "run --model demo")),
     "no model": (("run",), ("--model SPEC",)),
     "pickle": (("run", "--model", "pickled"), ("pytorch_model.bin", "pickle", "--trust")),
     "empty data file": (("run", *HONEST, "--data", "reviews=empty.csv"), ("empty.csv",)),
@@ -569,9 +630,7 @@ REFUSED: dict[str, tuple[tuple[str, ...], tuple[str, ...]]] = {
 
 
 @pytest.fixture(scope="module")
-def refusals(
-    shoplm: Callable[..., Done], tmp_path_factory: pytest.TempPathFactory, workers: ThreadPoolExecutor
-) -> dict[str, Future[Done]]:
+def refusals(in_turn: Callable[..., list[Done]], tmp_path_factory: pytest.TempPathFactory) -> dict[str, Done]:
     folder = tmp_path_factory.mktemp("refused")
     (folder / "shop.py").write_text(SHOP, encoding="utf-8")
     (folder / "empty_folder").mkdir()
@@ -587,25 +646,29 @@ def refusals(
     (folder / "key.toml").write_text('modle = "x"\n', encoding="utf-8")
     (folder / "gate.toml").write_text(model + '[gates]\n"faithfulness.rate_contradictd" = { at_most = 0.1 }\n', "utf-8")
     (folder / "scope.toml").write_text(model + '[scope]\n"privacy.nothing" = "no"\n', "utf-8")
+    (folder / "demo.toml").write_text('model = "demo"\n', encoding="utf-8")
     (folder / "template.toml").write_text(model + '[prompts]\ndescription = "none.j2"\n', "utf-8")
-    return {
-        name: workers.submit(shoplm, *arguments, cwd=folder, code=WITNESS) for name, (arguments, _) in REFUSED.items()
-    }
+    done = in_turn(*(arguments for arguments, _ in REFUSED.values()), cwd=folder)
+    return dict(zip(REFUSED, done, strict=True))
 
 
 @pytest.mark.parametrize("name", REFUSED)
-def test_bad_input_is_one_line_with_a_remedy_before_anything_is_loaded(
-    name: str, refusals: dict[str, Future[Done]]
-) -> None:
-    done = refusals[name].result()
+def test_bad_input_is_one_line_with_a_remedy_before_anything_is_loaded(name: str, refusals: dict[str, Done]) -> None:
+    done = refusals[name]
     told(done, 2)
-    *lines, witness = done.stderr.strip().splitlines()
+    *lines, imported = done.stderr.strip().splitlines()
     assert len(lines) == 1, done.stderr
     assert lines[0].startswith("error: ")
     for words in REFUSED[name][1]:
         assert words in lines[0], lines[0]
     assert done.stdout == ""
-    assert not {"torch", "transformers", "sklearn", "opacus"} & set(witness.split()), witness
+    assert not {"torch", "transformers", "sklearn", "opacus"} & set(imported.split()), imported
+
+
+def test_a_refusal_reaches_the_shell(shoplm: Callable[..., Done], tmp_path: Path) -> None:
+    said = told(shoplm("run", "faithfullness", "--model", "x", cwd=tmp_path), 2)
+    assert said.startswith('error: no suite "faithfullness"')
+    assert said.count("\n") == 1
 
 
 def test_a_folder_that_holds_another_audit_is_refused_and_left_as_it_is(

@@ -5,22 +5,42 @@ from unittest import mock
 
 import numpy as np
 import pytest
+from scipy.special import logit
 
 from shoplm_audit import uncertainty
 from shoplm_audit.metrics import detection
 from shoplm_audit.metrics.detection import detector_scores, label_auroc_of, scored, tpr_at_fpr_of, two_sided
+from shoplm_audit.metrics.leakage import blind_auroc_of
 from shoplm_audit.types import Case, Observation, Observations
 
-WORDS = np.array("navy kettle steel holds water litres boils quick strap broke two days soft cotton warm".split())
+WORDS = np.array(
+    [
+        "navy",
+        "kettle",
+        "steel",
+        "holds",
+        "water",
+        "litres",
+        "boils",
+        "quick",
+        "strap",
+        "broke",
+        "two",
+        "days",
+        "soft",
+        "cotton",
+        "warm",
+    ]
+)
 
 
-def _products_with_words_of_their_own(products: int = 40, reviews: int = 3):
+def _products_with_words_of_their_own(seed: int = 0, products: int = 40, reviews: int = 3):
     """The null: nothing tells generated from reference, but each product has its own words on each side."""
-    rng = np.random.default_rng(0)
+    rng = np.random.default_rng(seed)
     texts, labels, clusters = [], [], []
     for product in range(products):
         for side in (True, False):
-            own = [f"brand{product}x{'ab'[side]}{rng.integers(10**6)}" for _ in range(2)]
+            own = ["".join(rng.choice(list("abcdefghijklmnopqrstuvwxyz"), 9)) for _ in range(2)]
             for _ in range(reviews):
                 texts.append(" ".join([*rng.choice(WORDS, 6), *own]))
                 labels.append(side)
@@ -29,10 +49,14 @@ def _products_with_words_of_their_own(products: int = 40, reviews: int = 3):
 
 
 def test_the_detector_learns_nothing_from_words_that_only_a_product_has() -> None:
-    texts, labels, clusters = _products_with_words_of_their_own()
-    value, found, _ = uncertainty.auroc_interval(detector_scores(texts, labels, clusters), labels, clusters)
-    assert found.low <= 0.5 <= found.high
-    assert abs(value - 0.5) < 0.1
+    values = []
+    for seed in range(3):
+        texts, labels, clusters = _products_with_words_of_their_own(seed)
+        scores = detector_scores(texts, labels, clusters)
+        value, found, _ = uncertainty.auroc_interval(scores, labels, clusters, 0.95, detection.OUT_OF_FOLD)
+        values.append(value)
+        assert found.low <= 0.5
+    assert 0.35 < np.mean(values) < 0.6  # out-of-fold scores of a null lie below one half rather than above
 
 
 def test_a_detector_whose_folds_share_products_would_be_caught() -> None:
@@ -44,7 +68,8 @@ def test_a_detector_whose_folds_share_products_would_be_caught() -> None:
 
     with mock.patch.object(detection, "_folds", by_row):
         value, found, _ = uncertainty.auroc_interval(detector_scores(texts, labels, clusters), labels, clusters)
-    assert found.low > 0.5 and value > 0.8
+    assert found.low > 0.5
+    assert value > 0.8
 
 
 def test_no_fold_shares_a_cluster() -> None:
@@ -72,16 +97,29 @@ def test_too_few_products_or_one_class_or_no_words_give_no_detector() -> None:
     assert (detector_scores([""] * 12, np.arange(12) < 6, np.arange(12) % 6) == 0).all()
 
 
-def test_blind_scores_of_a_fair_coin_stay_near_one_half() -> None:
-    # Pooled out-of-fold scores are easily below 0.5 on a null; the interval has to hold it still.
-    held = 0
-    for seed in range(12):
-        rng = np.random.default_rng(seed)
-        texts = [" ".join(rng.choice(WORDS, 10)) for _ in range(100)]
-        labels = rng.random(100) < 0.5
-        found = uncertainty.auroc_interval(detector_scores(texts, labels, np.arange(100)), labels, np.arange(100))[1]
-        held += found.low <= 0.5
-    assert held >= 11
+@pytest.mark.parametrize(
+    ("runs", "units", "words"),
+    [
+        (50, 100, 10),
+        pytest.param(300, 100, 10, marks=pytest.mark.slow),
+        pytest.param(300, 240, 30, marks=pytest.mark.slow),
+    ],
+)
+def test_a_blind_baseline_seldom_wins_on_a_fair_coin(runs: int, units: int, words: int) -> None:
+    metric, found = blind_auroc_of("text", "m"), []
+    for seed in range(runs):
+        rng = np.random.default_rng(500 + seed)
+        rows = [
+            Observation(Case(f"{i:03}", facts={"m": rng.random() < 0.5}), {"text": " ".join(rng.choice(WORDS, words))})
+            for i in range(units)
+        ]
+        found.append(metric.estimate(Observations(tuple(rows)), 0.95, rng))
+    won = np.mean([one.low > 0.5 for one in found])
+    assert won <= 0.06 + 2.3 * np.sqrt(0.05 * 0.95 / runs)
+    # The intervals are as wide as the values spread: DeLong's own would be two thirds of that.
+    spread = np.std([logit(one.value) for one in found])
+    told = np.mean([logit(one.high) - logit(one.low) for one in found]) / (2 * 1.68)
+    assert spread < 1.25 * told
 
 
 # TPR at a false-positive rate -----------------------------------------------------------------------
@@ -102,7 +140,9 @@ def _sides(products: int, shift: float, reviews: int = 1, seed: int = 0) -> Obse
 def test_no_rate_at_one_percent_from_fewer_than_300_independent_controls(products: int, reviews: int) -> None:
     metric = tpr_at_fpr_of(two_sided("s"), 0.01, name="t", better="higher")
     few = metric.estimate(_sides(products, 2.0, reviews), 0.95, np.random.default_rng(0))
-    assert math.isnan(few.value) and math.isnan(few.low) and "300 needed" in few.method
+    assert math.isnan(few.value)
+    assert math.isnan(few.low)
+    assert "300 needed" in few.method
     enough = metric.estimate(_sides(600, 2.0), 0.95, np.random.default_rng(0))
     assert 0 < enough.low < enough.value < enough.high < 1
 

@@ -43,15 +43,18 @@ def test_exposure_reference_vector() -> None:
 
 @pytest.mark.parametrize(("candidates", "mean"), [(16, 1.1566), (100, 1.3822), (1000, 1.4349)])
 def test_exposure_of_what_was_never_inserted_follows_its_null_law(candidates: int, mean: float) -> None:
-    # A secret and candidates - 1 others, all alike: the rank is uniform.
+    # A secret and as many others as candidates, all alike: the rank is uniform.
     rng = np.random.default_rng(0)
-    scores = rng.normal(size=(4000, candidates))
+    scores = rng.normal(size=(3000, candidates + 1))
     found = np.array([exposure(1 + int((row[1:] >= row[0]).sum()), candidates) for row in scores])
-    exact = np.mean([exposure(rank, candidates) for rank in range(1, candidates + 1)])
+    exact = np.mean([exposure(rank, candidates) for rank in range(1, candidates + 2)])
     assert exact == pytest.approx(mean, abs=5e-5)
     assert found.mean() == pytest.approx(mean, abs=0.07)
     for bits in (1, 2, 3):
-        assert np.mean(found >= bits) == pytest.approx(2.0**-bits, abs=0.03)
+        # The rank is discrete: the chance is floor(candidates / 2^bits) of candidates + 1.
+        chance = math.floor(candidates / 2**bits) / (candidates + 1)
+        assert np.mean(found >= bits) == pytest.approx(chance, abs=0.03)
+        assert chance <= 2.0**-bits
 
 
 def test_a_model_that_prefers_some_numbers_has_exposure_and_no_gap() -> None:
@@ -119,10 +122,12 @@ def test_epsilon_needs_a_fair_coin_and_says_what_it_could_have_shown() -> None:
     inside = rng.random(200) < 0.5
     metric = epsilon_of("score", "member")
     unfair = metric.estimate(_units(inside + 0.0, inside, coin="split"), 0.95, rng)
-    assert math.isnan(unfair.value) and unfair.note.startswith("invalid")
+    assert math.isnan(unfair.value)
+    assert unfair.note.startswith("invalid")
     found = metric.estimate(_units(inside + 0.0, inside), 0.95, rng)
     assert found.low == found.ceiling == pytest.approx(one_run_epsilon(200, 100, 100))
-    assert found.high == math.inf and found.claim == 2.0
+    assert found.high == math.inf
+    assert found.claim == 2.0
 
 
 def test_several_records_of_a_unit_are_one_guess() -> None:
@@ -139,10 +144,8 @@ def test_several_records_of_a_unit_are_one_guess() -> None:
 
 def _texts(inside: np.ndarray, told_apart: bool) -> list[str]:
     rng = np.random.default_rng(3)
-    words = "red blue soft hard tall small fast slow".split()
-    return [
-        " ".join(rng.choice(words, 8)) + (" in 2024" if member and told_apart else " in 2019") for member in inside
-    ]
+    words = ["red", "blue", "soft", "hard", "tall", "small", "fast", "slow"]
+    return [" ".join(rng.choice(words, 8)) + (" in 2024" if member and told_apart else " in 2019") for member in inside]
 
 
 def test_membership_is_invalid_where_a_blind_baseline_wins() -> None:
@@ -153,4 +156,5 @@ def test_membership_is_invalid_where_a_blind_baseline_wins() -> None:
     shifted = metric.estimate(_units(scores, inside, _texts(inside, True)), 0.95, rng)
     assert shifted.note.startswith("invalid: a blind baseline")
     fair = metric.estimate(_units(scores, inside, _texts(inside, False)), 0.95, rng)
-    assert fair.note.startswith("blind baseline") and fair.value == shifted.value > 0.6
+    assert fair.note.startswith("blind baseline")
+    assert fair.value == shifted.value > 0.6

@@ -5,11 +5,13 @@ import math
 import numpy as np
 import pytest
 
-from shoplm_audit.metrics.quality import bleu_of, bleu_sums, chrf, macro_f1_of, perplexity_per_byte_of
+from shoplm_audit.metrics.quality import bleu_of, chrf, macro_f1_of, perplexity_per_byte_of
 from shoplm_audit.types import Case, Estimate, Metric, Observation, Observations
 
-RNG = np.random.default_rng(0)
-FIXTURE
+ZH = [
+    ("这款手机配备6.7英寸AMOLED显示屏，电池容量5000mAh。", "这款手机采用6.7英寸AMOLED屏幕，电池容量为5000毫安时。"),
+    ("这条裙子是纯棉的，穿着舒适透气。", "这款连衣裙采用纯棉面料，透气舒适。"),
+]
 EN = [
     ("the navy kettle holds two litres of water", "the navy kettle holds 1.7 litres of water"),
     ("it boils quickly", "it boils in three minutes, quickly"),
@@ -41,7 +43,9 @@ def test_chinese_chrf_of_a_corpus_has_its_reference_value() -> None:
     assert [chrf(a, b) for a, b in ZH] == [pytest.approx(CHRF().sentence_score(a, [b]).score) for a, b in ZH]
 
 
-@pytest.mark.parametrize(("language", "text"), [("zh", "这款手机电池耐用，屏幕清晰。"), ("en", "A navy kettle of 1.7 litres.")])
+@pytest.mark.parametrize(
+    ("language", "text"), [("zh", "这款手机电池耐用，屏幕清晰。"), ("en", "A navy kettle of 1.7 litres.")]
+)
 def test_identical_texts_score_the_maximum(language: str, text: str) -> None:
     assert chrf(text, text) == pytest.approx(100.0)
     assert _estimate(bleu_of(), _observations([(text, text)], language, 12)).value == pytest.approx(100.0)
@@ -62,11 +66,6 @@ def test_bleu_smooths_an_order_without_a_match_as_sacrebleu_does() -> None:
     rows = [("red kettle boils slowly today", "red kettle heats water fast"), ("soft cotton", "soft wool")]
     expected = sacrebleu.corpus_bleu([a for a, _ in rows], [[b for _, b in rows]]).score
     assert 0 < expected == pytest.approx(_estimate(bleu_of(), _observations(rows)).value)
-
-
-def test_bleu_sums_add_up() -> None:
-    both = np.array(bleu_sums(*EN[0], "en")) + np.array(bleu_sums(*EN[1], "en"))
-    assert both.tolist() == bleu_sums(" ".join((EN[0][0], EN[1][0])), "x", "en")[:1] + both.tolist()[1:]
 
 
 @pytest.mark.parametrize("seed", range(3))
@@ -93,6 +92,9 @@ def test_an_answer_that_is_no_label_is_as_wrong_as_the_other_one() -> None:
 
 def test_perplexity_per_byte_is_of_the_corpus_and_not_a_mean_of_texts() -> None:
     rows = Observations(
-        tuple(Observation(Case(str(i)), {"nats": nats, "bytes": size}) for i, (nats, size) in enumerate([(-5.0, 10), (-1.0, 90)]))
+        tuple(
+            Observation(Case(str(i)), {"nats": nats, "bytes": size})
+            for i, (nats, size) in enumerate([(-5.0, 10), (-1.0, 90)])
+        )
     )
     assert _estimate(perplexity_per_byte_of("nats", "bytes"), rows).value == pytest.approx(math.exp(6 / 100))

@@ -78,18 +78,24 @@ def test_records_of_every_kind_become_texts():
     product = Product("p1", "Alder kettle", "kettles", {"colour": "navy"}, "It is navy.")
     customer = Customer("c1", "Mira", "female", "", "", (), ("first", "second"))
     talk = Dialogue("d1", (Turn("user", "Late?"), Turn("assistant", "Sorry.")))
-    examples = examples_of(
-        [product, Review("r1", "p1", "Fine.", user="u1"), talk, Text("t1", "Hi.", user="u2"), customer]
-    )
+    examples = examples_of([product, talk, Text("t1", "Hi.", user="u2"), customer])
     assert examples[0].text.endswith("Description: It is navy.")
     assert examples[0].text[examples[0].answer_start :] == " It is navy."
     assert [(e.text, e.unit) for e in examples[1:]] == [
-        ("Fine.", "u1"),
         ("Customer: Late?\nShop: Sorry.", ""),
         ("Hi.", "u2"),
         ("first", "c1"),
         ("second", "c1"),
     ]
+
+
+def test_a_review_is_one_example_of_its_user_and_teaches_to_write_or_to_judge():
+    reviews = [Review(f"r{n}", "p1", "It works well.", 5.0, f"u{n}", label="positive") for n in range(60)]
+    examples = examples_of(reviews, private=True)
+    assert [(example.unit, example.private) for example in examples] == [(f"u{n}", True) for n in range(60)]
+    learned = [example.text[example.answer_start :] for example in examples]
+    assert set(learned) == {" It works well.", " positive"}
+    assert 8 < learned.count(" positive") < 32
 
 
 @pytest.mark.parametrize("record", [Product("p9", "t", "c", {}), Interaction("u", "p")])

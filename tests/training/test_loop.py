@@ -131,6 +131,45 @@ def test_the_guarantee_keeps_the_budget_and_says_what_it_rests_on(private):
         assert words in promise.sentence
 
 
+def test_the_steps_taken_are_the_steps_that_are_accounted_for(base, tmp_path, monkeypatch):
+    from shoplm_audit.training import loop
+
+    engines, samplers, draws, steps = [], [], [], []
+
+    class Engine(loop.PrivateGradients):
+        def __init__(self, *arguments, **options):
+            super().__init__(*arguments, **options)
+            engines.append(self)
+
+        def set_gradient(self, units):
+            steps.append(len(units))
+            super().set_gradient(units)
+
+    class Sampler(loop.PoissonSampler):
+        def draw(self):
+            samplers.append(self)
+            draws.append(super().draw())
+            return draws[-1]
+
+    monkeypatch.setattr(loop, "PrivateGradients", Engine)
+    monkeypatch.setattr(loop, "PoissonSampler", Sampler)
+    chosen = settings(base=str(base), epsilon=4.0, unit="user", steps=5, clip_norm=0.2, records_per_user=2)
+    promise = train(chosen, PUBLIC, PRIVATE, tmp_path / "model").privacy
+    (engine,) = engines
+    assert (engine.noise_multiplier, engine.clip_norm) == (promise.noise_multiplier, promise.max_grad_norm)
+    assert engine.expected_units == pytest.approx(promise.sample_rate * promise.units)
+    assert {sampler.rate for sampler in samplers} == {promise.sample_rate}
+    assert {len(sampler.units) for sampler in samplers} == {promise.units}
+    assert promise.steps == len(draws) == 5
+    assert steps == [0, *(len(draw) for draw in draws)]  # the first is the preflight's, which sees no private unit
+
+
+def test_canaries_are_trained_on_where_there_is_no_other_private_text(tmp_path):
+    record = train(settings(canaries=8, unit="user"), PUBLIC, [], tmp_path / "model")
+    inserted = sum(canary.inserted for canary in record.secrets.canaries)
+    assert [used.units for used in record.data if used.private] == [inserted]
+
+
 def test_a_private_run_without_public_text_has_a_tokenizer_of_bytes(tmp_path):
     record = train(settings(epsilon=8.0, unit="user", steps=2), [], PRIVATE, tmp_path / "model")
     assert record.tokenizer == "bytes"

@@ -1,0 +1,102 @@
+"""A suite that cannot fail its saboteur measures nothing, and an honest model must not fail."""
+
+import math
+from statistics import NormalDist
+
+import pytest
+
+from shoplm_audit import Saboteur, audit, load_suite
+from shoplm_audit.results import GateResult, SuiteResult
+from shoplm_audit.saboteurs import invented_record
+from shoplm_audit.suites import suite_folder, suite_names
+
+FAULTS = [
+    ("task_quality", {"babble": 1.0}, {"mean_chrf", "macro_f1_sentiment"}),
+    ("faithfulness", {"hallucinate": 0.5}, {"rate_contradicted"}),
+    ("faithfulness", {"embroider": 0.5}, {"rate_unsupported"}),
+    ("faithfulness", {"omit": 0.9}, {"mean_attribute_recall"}),
+    ("bias", {"favour": 0.5}, {"contrast_refund_female_male", "contrast_recommended_price_female_male"}),
+    ("fake_reviews", {"copy_reviews": 1.0}, {"auroc_supervised"}),
+    ("privacy", {"memorise": 0.7}, {"auroc_membership", "exposure_gap", "rate_extracted", "epsilon_lower_bound"}),
+]
+TRAINING = invented_record(epsilon=1.0)
+
+
+def gates_of(model: Saboteur, suite: str) -> dict[str, GateResult]:
+    return {gate.metric: gate for gate in audited(model, suite).gates}
+
+
+def audited(model: Saboteur, suite: str) -> SuiteResult:
+    return audit(model, suite).result.suites[0]
+
+
+@pytest.fixture(scope="module")
+def honest() -> dict[str, SuiteResult]:
+    model = Saboteur(training=TRAINING)
+    return {suite.name: suite for suite in audit(model, list(suite_names())).result.suites}
+
+
+@pytest.mark.parametrize(("suite", "doses", "gates"), FAULTS, ids=[f"{s}-{'-'.join(d)}" for s, d, _ in FAULTS])
+def test_a_suite_fails_its_saboteur(suite: str, doses: dict[str, float], gates: set[str]) -> None:
+    found = gates_of(Saboteur(**doses, training=TRAINING), suite)
+    assert {metric for metric, gate in found.items() if gate.verdict == "fail"} >= gates
+
+
+def test_every_default_gate_has_a_saboteur() -> None:
+    tried = {(suite, gate) for suite, _, gates in FAULTS for gate in gates}
+    assert {(name, gate.metric) for name in suite_names() for gate in load_suite(name).gates} == tried
+
+
+@pytest.mark.parametrize("suite", suite_names())
+def test_an_honest_model_passes_every_gate(suite: str, honest: dict[str, SuiteResult]) -> None:
+    assert {gate.id: gate.verdict for gate in honest[suite].gates if gate.verdict != "pass"} == {}
+
+
+@pytest.mark.parametrize("suite", suite_names())
+def test_an_honest_model_passes_each_gate_with_four_fifths_power(suite: str, honest: dict[str, SuiteResult]) -> None:
+    """Another draw of as many cases passes when its bound clears the limit: by the normal law around what was found."""
+    z = NormalDist().inv_cdf(0.95)
+    estimates = {estimate.metric: estimate for estimate in honest[suite].estimates if not estimate.slice}
+    for gate in honest[suite].gates:
+        if gate.burden == "refutation":
+            assert (estimates[gate.metric].ceiling or 0) > 2, "a perfect attack shows too little"
+            continue
+        found = estimates[gate.metric]
+        assert found.value is not None
+        assert found.low is not None
+        assert found.high is not None
+        for limit, bound in ((gate.at_most, found.high), (gate.at_least, found.low)):
+            if limit is None:
+                continue
+            error = max(abs(bound - found.value) / z, 1e-9)
+            power = NormalDist().cdf(abs(limit - found.value) / error - z)
+            assert power >= 0.8, f"{gate.id}: power {power:.2f} against limit {limit}"
+
+
+@pytest.mark.parametrize("suite", suite_names())
+def test_a_suite_speaks_both_languages(suite: str, honest: dict[str, SuiteResult]) -> None:
+    slices = {estimate.slice.get("language") for estimate in honest[suite].estimates}
+    assert {"en", "zh"} <= slices
+
+
+@pytest.mark.parametrize("suite", suite_names())
+def test_the_card_is_that_of_its_suite(suite: str) -> None:
+    card = (suite_folder(suite) / "CARD.md").read_text(encoding="utf-8")
+    built = load_suite(suite)
+    assert built.question in card
+    assert "## What this cannot tell you" in card
+    named = {*(probe.name for probe in built.probes), *(m.name for p in built.probes for m in p.metrics)}
+    assert {name for name in named if f"`{name}`" not in card} == set()
+    for gate in built.gates:
+        for limit in (gate.at_least, gate.at_most):
+            assert math.isinf(limit) or f"{abs(limit):g}" in card.replace("0.10", "0.1").replace("0.50", "0.5").replace("0.70", "0.7")
+
+
+def test_cases_that_errored_count_against_the_model() -> None:
+    class Broken(Saboteur):
+        def generate(self, requests: object) -> list[str]:
+            raise RuntimeError("out of order")
+
+    suite = audited(Broken(training=TRAINING), "faithfulness")
+    assert suite.counts.errored == suite.counts.planned == 240
+    assert {gate.metric: gate.verdict for gate in suite.gates}["rate_contradicted"] == "fail"
