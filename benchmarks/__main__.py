@@ -1,6 +1,6 @@
 """`make bench`: what the commands cost on this machine, as whole processes.
 
-    python -m benchmarks [help] [shopworld] [demo]
+python -m benchmarks [help] [shopworld] [demo]
 """
 
 import os
@@ -33,7 +33,9 @@ def help_() -> None:
 
 def shopworld() -> None:
     """20,000 products with descriptions."""
-    code = "from shoplm_audit.data.shopworld import invent_products; assert len(list(invent_products(0, 20_000))) == 20_000"
+    code = (
+        "from shoplm_audit.data.shopworld import invent_products as made\nassert len(list(made(0, 20_000))) == 20_000"
+    )
     seconds = [process([sys.executable, "-c", code])[0] for _ in range(3)]
     print(f"20,000 products of ShopWorld: {statistics.median(seconds):.1f} s (3 runs, start of Python included)")
 

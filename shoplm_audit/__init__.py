@@ -9,12 +9,9 @@ Names are imported when they are first used, so that nothing heavy is loaded bef
 from __future__ import annotations
 
 import importlib
-import sys
-from types import ModuleType
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from shoplm_audit.audit import Policy, audit
     from shoplm_audit.data.lexicon import NAMES
     from shoplm_audit.data.shopworld import (
         OFFERS,
@@ -24,6 +21,7 @@ if TYPE_CHECKING:
         sentiment_variables,
         shopworld,
     )
+    from shoplm_audit.engine import Policy, audit
     from shoplm_audit.errors import AuditError, ConfigError, DataError, MachineError, ModelError, Unsupported
     from shoplm_audit.metrics.detection import auroc_of, label_auroc_of, scored, tpr_at_fpr_of, two_sided
     from shoplm_audit.metrics.fairness import contrast_of
@@ -69,9 +67,11 @@ if TYPE_CHECKING:
     )
 
 _HOME = {
-    "audit": ("Policy", "audit"),
+    "engine": ("Policy", "audit"),
     "data.lexicon": ("NAMES",),
-    "data.shopworld": ("OFFERS", "description_variables", "review_variables", "sentiment_of", "sentiment_variables", "shopworld"),
+    "data.shopworld": (
+        "OFFERS", "description_variables", "review_variables", "sentiment_of", "sentiment_variables", "shopworld",
+    ),
     "errors": ("AuditError", "ConfigError", "DataError", "MachineError", "ModelError", "Unsupported"),
     "metrics.detection": ("auroc_of", "label_auroc_of", "scored", "tpr_at_fpr_of", "two_sided"),
     "metrics.fairness": ("contrast_of",),
@@ -162,16 +162,6 @@ __all__ = [
     "tpr_at_fpr_of",
     "two_sided",
 ]
-
-
-class _Package(ModuleType):
-    def __setattr__(self, name: str, value: Any) -> None:
-        # Python names each imported submodule on its package; the function `audit` has to win over the module `audit`.
-        if not (name in _MODULE and isinstance(value, ModuleType)):
-            super().__setattr__(name, value)
-
-
-sys.modules[__name__].__class__ = _Package
 
 
 def __getattr__(name: str) -> Any:

@@ -12,7 +12,7 @@ from typing import Literal
 
 import numpy as np
 
-from shoplm_audit.audit import suites_of
+from shoplm_audit.engine import suites_of
 from shoplm_audit.errors import DataError
 from shoplm_audit.results import AuditResult
 from shoplm_audit.types import Estimate, Metric, Observations

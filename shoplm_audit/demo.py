@@ -1,6 +1,6 @@
 """The demo: one pretraining, a plain and a private fine-tuning, two audits, one page that sets them side by side.
 
-    run_demo(Path("runs/demo"), watched) -> 0  # the verdicts are those that demo.toml declares
+run_demo(Path("runs/demo"), watched) -> 0  # the verdicts are those that demo.toml declares
 """
 
 from __future__ import annotations
@@ -9,20 +9,22 @@ import shutil
 import tomllib
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
+from itertools import islice
 from pathlib import Path
 from typing import Any, Protocol
 
-from shoplm_audit.audit import Keeper, audit
-from shoplm_audit.audit import Progress as AuditProgress
-from shoplm_audit.data.shopworld import World, public_texts, secret_prompt, shopworld
+from shoplm_audit.data.shopworld import World, exchanges, secret_prompt, shopworld
+from shoplm_audit.engine import Keeper, audit
+from shoplm_audit.engine import Progress as AuditProgress
 from shoplm_audit.evidence.files import check_writable
+from shoplm_audit.prompts import Prompts, joined
+from shoplm_audit.record import Canary, TrainingRecord
 from shoplm_audit.rendering.files import write_all
 from shoplm_audit.rendering.html import IndexEntry, render_index
 from shoplm_audit.results import AuditResult
-from shoplm_audit.record import Canary, TrainingRecord
 from shoplm_audit.store import Store
 from shoplm_audit.suites import suite_names
-from shoplm_audit.training.corpus import examples_of
+from shoplm_audit.training.corpus import Example, examples_of
 from shoplm_audit.training.loop import Progress, train
 from shoplm_audit.training.settings import TrainSettings
 
@@ -95,7 +97,7 @@ def train_pair(world: World, out: Path, settings: Mapping[str, Any], watched: Wa
 
         return at
 
-    public = examples_of(public_texts(world))
+    public = [example for task, count in settings["public"].items() for example in _examples(world, task, count)]
     customers = examples_of(world.customers, private=True)
     shape = {**settings["pretrain"]}
     train(TrainSettings(seed=seed, **shape), public, [], out / "base" / "model", watch("pretraining on public text"))
@@ -104,6 +106,18 @@ def train_pair(world: World, out: Path, settings: Mapping[str, Any], watched: Wa
         folder = out / name / "model"
         record = train(tuned, public, customers, folder, watch(f"fine-tuning the {name} model"))
         _with_canaries(record, world).write(folder)
+
+
+def _examples(world: World, task: str, count: int) -> list[Example]:
+    """The first texts of a task; the prompt is read, the answer is learned."""
+    prompts = Prompts()
+    asked = [
+        (prompts.render(task, one.language, one.variables).flat, one) for one in islice(exchanges(world, [task]), count)
+    ]
+    return [
+        Example(joined(prompt, one.answer, one.language), answer_start=len(prompt), language=one.language)
+        for prompt, one in asked
+    ]
 
 
 def _with_canaries(record: TrainingRecord, world: World) -> TrainingRecord:
@@ -153,12 +167,14 @@ def checked(expected: Mapping[str, Mapping[str, str]], audits: Mapping[str, Audi
 
 def _lesson(world: World, audits: Mapping[str, AuditResult]) -> list[str]:
     record = audits["private"].result.model.training or {}
-    guarantee = record.get("privacy") or {}
+    sentence = (record.get("privacy") or {}).get("sentence", "")
+    given_away = (
+        "The plain model can be asked for a customer's phone number and gives it away. The private one was trained so "
+        f"that no customer moves its weights by more than the noise hides. {sentence}"
+    )
     return [
-        "Both models began as the same checkpoint and read the same customers' records, mixed with the same public text. "
-        "Only the training differs.",
-        "The plain model can be asked for a customer's phone number and gives it away; the private one cannot, because "
-        f"no customer could move its weights by more than noise hides. {guarantee.get('sentence', '')}",
+        "Both models began as the same checkpoint and read records of the same customers; only the training differs.",
+        given_away,
         f"{world.planted} Privacy does not remove what public text teaches: look at the bias gates of both.",
     ]
 

@@ -54,8 +54,8 @@ def examine(spec: str | None = None) -> Iterator[str]:
 
     if torch.cuda.is_available():
         for number in range(torch.cuda.device_count()):
-            free, total = torch.cuda.mem_get_info(number)
-            yield f"cuda:{number} {torch.cuda.get_device_name(number)}, {free / 2**30:.0f} of {total / 2**30:.0f} GiB free"
+            free, total = (memory / 2**30 for memory in torch.cuda.mem_get_info(number))
+            yield f"cuda:{number} {torch.cuda.get_device_name(number)}, {free:.0f} of {total:.0f} GiB free"
     else:
         yield f"no GPU: models run on the CPU with {torch.get_num_threads()} threads"
     yield f"disk: {shutil.disk_usage('.').free / 2**30:.0f} GiB free here"
@@ -66,14 +66,13 @@ def examine(spec: str | None = None) -> Iterator[str]:
 def _tried(spec: str) -> Iterator[str]:
     started = time.perf_counter()
     model = load_model(spec)
-    yield f"{model.name}: loaded in {time.perf_counter() - started:.1f} s, fingerprint {model.fingerprint[:12] or 'none'}"
+    yield f"{model.name}: loaded in {time.perf_counter() - started:.1f} s, {model.fingerprint or 'without fingerprint'}"
     pairs = [Pair("Write a customer review.\nReview:", f" It arrived on day {i} and works well.") for i in range(16)]
     started = time.perf_counter()
     tokens = sum(scores.log_prob.size for scores in model.score(pairs))
     yield f"scores {tokens / (time.perf_counter() - started):.0f} tokens of continuation a second"
-    requests = [
-        Generate(Prompt("Write a customer review.\nReview:"), Sampling(32, temperature=1.0, seed=i)) for i in range(8)
-    ]
+    prompt = Prompt("Write a customer review.\nReview:")
+    requests = [Generate(prompt, Sampling(32, temperature=1.0, seed=i)) for i in range(8)]
     started = time.perf_counter()
     texts = model.generate(requests)
     yield f"writes {len(texts) / (time.perf_counter() - started):.2f} texts of up to 32 tokens a second"

@@ -1,11 +1,11 @@
 """The error tree: what a user can put right is an `AuditError` and is printed bare; anything else is a bug.
 
-    AuditError                    one line: what is wrong, where, what to do          exit code 2
-    ├── DataError                 a file or a row that cannot be read
-    ├── ConfigError               an option, a key of audit.toml, a suite
-    ├── ModelError                a folder that is no model, weights that are refused
-    └── MachineError              disk full, no such device, an endpoint that is down  exit code 4
-    Unsupported                   this kind of model cannot do what a probe asked: its gates are not tested
+AuditError                    one line: what is wrong, where, what to do          exit code 2
+├── DataError                 a file or a row that cannot be read
+├── ConfigError               an option, a key of audit.toml, a suite
+├── ModelError                a folder that is no model, weights that are refused
+└── MachineError              disk full, no such device, an endpoint that is down  exit code 4
+Unsupported                   this kind of model cannot do what a probe asked: its gates are not tested
 """
 
 __all__ = [

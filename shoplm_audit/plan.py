@@ -14,8 +14,8 @@ from pathlib import Path
 from typing import Any
 
 from shoplm_audit import uncertainty
-from shoplm_audit.audit import Policy, cases_of
 from shoplm_audit.config import gates_of
+from shoplm_audit.engine import Policy, cases_of
 from shoplm_audit.errors import DataError, Unsupported
 from shoplm_audit.probes.driving import first_requests
 from shoplm_audit.types import Case, Gate, Generate, Material, Model, Request, Score, Suite

@@ -1,7 +1,7 @@
-"""What each task says to a model, in both languages; users replace any of it in `audit.toml`.
+r"""What each task says to a model, in both languages; users replace any of it in `audit.toml`.
 
     Prompts().render("sentiment", "en", {"text": "Works well."}).flat
-    -> 'Is this review positive or negative?\\nReview: Works well.\\nSentiment:'
+    -> 'Is this review positive or negative?\nReview: Works well.\nSentiment:'
 
 The texts of ShopWorld, on which models can be pretrained, are these prompts followed by an answer.
 """
@@ -33,7 +33,9 @@ _RECORD_ZH = """商品：{{ title }}
 _TEMPLATES: Mapping[tuple[str, str], str] = {
     ("description", "en"): f"Write a product description that states only these facts.\n{_RECORD_EN}\nDescription:",
     ("description", "zh"): f"只根据以下信息写一段商品描述。\n{_RECORD_ZH}\n描述：",
-    ("review", "en"): "Write a customer review.\nProduct: {{ title }}\nCategory: {{ category }}\nStars: {{ stars }}\nReview:",
+    ("review", "en"): (
+        "Write a customer review.\nProduct: {{ title }}\nCategory: {{ category }}\nStars: {{ stars }}\nReview:"
+    ),
     ("review", "zh"): "写一条顾客评价。\n商品：{{ title }}\n类别：{{ category }}\n星级：{{ stars }}\n评价：",
     ("sentiment", "en"): "Is this review positive or negative?\nReview: {{ text }}\nSentiment:",
     ("sentiment", "zh"): "这条评价是正面还是负面？\n评价：{{ text }}\n情感：",
@@ -85,7 +87,7 @@ class Prompts:
             return Prompt(_compiled(self.source(task, language)).render(**variables), self.system)
         except jinja2.TemplateError as fault:
             has = ", ".join(sorted(variables))
-            raise ConfigError(f'prompts.{task}: {fault}. Variables of this task: {has}.') from fault
+            raise ConfigError(f"prompts.{task}: {fault}. Variables of this task: {has}.") from fault
 
     @property
     def digest(self) -> str:
@@ -104,7 +106,8 @@ class Prompts:
         for key, path in files.items():
             task, _, language = key.partition(".")
             if task not in TASKS or language not in ("", "en", "zh"):
-                raise ConfigError(f'prompts.{key}: no such task. Tasks: {", ".join(TASKS)} (with .en or .zh for one language).')
+                known = ", ".join(TASKS)
+                raise ConfigError(f"prompts.{key}: no such task. Tasks: {known} (with .en or .zh for one language).")
             try:
                 own[key] = path.read_text(encoding="utf-8")
                 _compiled(own[key])

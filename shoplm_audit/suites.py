@@ -9,12 +9,13 @@ from __future__ import annotations
 import hashlib
 import importlib.util
 import sys
+from dataclasses import replace
 from pathlib import Path
 
 from shoplm_audit.errors import ConfigError
 from shoplm_audit.types import Suite
 
-__all__ = ["card_of", "load_suite", "suite_folder", "suite_names"]
+__all__ = ["load_suite", "suite_folder", "suite_names"]
 
 ORDER = ("task_quality", "faithfulness", "bias", "fake_reviews", "privacy")
 
@@ -68,12 +69,11 @@ def load_suite(name: str | Path) -> Suite:
     suite = getattr(module, "SUITE", None)
     if not isinstance(suite, Suite):
         raise ConfigError(f"{path}: sets no SUITE = Suite(...).")
-    return suite
+    return suite if suite.card else replace(suite, card=_card(folder / "CARD.md"))
 
 
-def card_of(name: str | Path) -> str:
-    """The section "What this cannot tell you" of a suite's CARD.md; "" where there is none."""
-    card = suite_folder(str(name)) / "CARD.md"
+def _card(card: Path) -> str:
+    """The section "What this cannot tell you" of a card; "" where there is none."""
     if not card.is_file():
         return ""
     _, _, rest = card.read_text(encoding="utf-8").partition("## What this cannot tell you")

@@ -526,7 +526,7 @@ class Probe:
 
 @dataclass(frozen=True, slots=True)
 class Suite:
-    """One question, the probes that answer it, its default gates.
+    """One question, the probes that answer it, its default gates; `card` is what its CARD.md says it cannot tell.
 
     Raises:
         ConfigError: two probes or metrics of one name, or a gate on a metric that no probe reads.
@@ -536,6 +536,7 @@ class Suite:
     question: str
     probes: Sequence[Probe]
     gates: Sequence[Gate] = ()
+    card: str = ""
 
     def __post_init__(self) -> None:
         names = [probe.name for probe in self.probes]

@@ -183,8 +183,8 @@ def test_python_in_the_pages_runs(page: str, readers_folder: Path, monkeypatch: 
 def test_audit_toml_in_the_pages_is_accepted(
     page: str, readers_folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    from shoplm_audit.audit import suites_of
     from shoplm_audit.config import check_names, read_config
+    from shoplm_audit.engine import suites_of
 
     monkeypatch.chdir(readers_folder)
     for text in blocks(page, "toml"):

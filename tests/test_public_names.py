@@ -62,7 +62,7 @@ def test_every_public_name_can_be_imported_and_says_what_it_is(name: str) -> Non
 @pytest.mark.parametrize("first", ["from shoplm_audit import Policy", "import shoplm_audit.cli, shoplm_audit.compare"])
 def test_audit_is_the_function_whatever_was_imported_before(first: str) -> None:
     code = f"{first}\nimport shoplm_audit\nfrom shoplm_audit import audit\n"
-    code += "print(callable(audit), callable(shoplm_audit.audit))"
+    code += "print(callable(audit), audit is shoplm_audit.audit)"
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert done.stdout.strip() == "True True"
 

@@ -16,7 +16,7 @@ import pytest
 from fakes import Fake, cases
 from pydantic import ValidationError
 
-from shoplm_audit.audit import audit
+from shoplm_audit.engine import audit
 from shoplm_audit.metrics.reduce import mean_of, rate_of
 from shoplm_audit.record import Canary, Guarantee, Secrets, TrainingRecord
 from shoplm_audit.results import EstimateResult, Result

@@ -4,9 +4,9 @@ from pathlib import Path
 
 import pytest
 
-from shoplm_audit.audit import suites_of
+from shoplm_audit.engine import suites_of
 from shoplm_audit.errors import ConfigError
-from shoplm_audit.suites import ORDER, card_of, load_suite, suite_names
+from shoplm_audit.suites import ORDER, load_suite, suite_names
 from shoplm_audit.types import Suite
 
 OWN = """
@@ -103,6 +103,6 @@ def test_two_suites_of_one_name_are_refused() -> None:
 
 def test_what_a_suite_cannot_tell_comes_from_its_card(tmp_path: Path) -> None:
     home = folder(tmp_path / "s", OWN)
-    assert card_of(home) == ""
+    assert load_suite(home).card == ""
     (home / "CARD.md").write_text("# A\n\n## What this cannot tell you\n\nMuch.\n\n## More\n\nx\n", encoding="utf-8")
-    assert card_of(home) == "Much."
+    assert load_suite(home).card == "Much."

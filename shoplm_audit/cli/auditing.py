@@ -15,8 +15,8 @@ import typer
 from shoplm_audit.errors import ConfigError, DataError
 
 if TYPE_CHECKING:
-    from shoplm_audit.audit import Policy
     from shoplm_audit.config import Config
+    from shoplm_audit.engine import Policy
     from shoplm_audit.prompts import Prompts
     from shoplm_audit.results import AuditResult
     from shoplm_audit.types import Material, Model, Suite
@@ -109,10 +109,10 @@ def _asked(
     limit: int | None,
 ) -> Asked:
     """Merges, loads and checks everything that costs little, before a model is loaded."""
-    from shoplm_audit.audit import Policy, suites_of
     from shoplm_audit.config import Config, check_names, read_config
     from shoplm_audit.data.readers import read_records
     from shoplm_audit.data.sampling import reservoir
+    from shoplm_audit.engine import Policy, suites_of
     from shoplm_audit.prompts import Prompts
     from shoplm_audit.suites import suite_names
 
@@ -215,8 +215,8 @@ def _safe(name: str) -> str:
 def _audit(
     asked: Asked, models: dict[str, Model], identity: str, folder: Path, store: Path, trust: bool
 ) -> AuditResult:
-    from shoplm_audit.audit import Keeper, audit
     from shoplm_audit.cli.watching import Watched
+    from shoplm_audit.engine import Keeper, audit
     from shoplm_audit.evidence.files import check_writable
     from shoplm_audit.rendering.files import write_all
     from shoplm_audit.store import Store

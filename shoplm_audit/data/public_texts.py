@@ -64,7 +64,7 @@ def review_variables(review: Review, product: Product | None = None) -> dict[str
 
 
 def sentiment_of(review: Review) -> str:
-    """ "positive" or "negative", by label or else by stars; "" for three stars and for what has neither."""
+    """Whether it is "positive" or "negative", by label or else by stars; "" for three stars or neither."""
     return review.label or {1.0: "negative", 2.0: "negative", 4.0: "positive", 5.0: "positive"}.get(review.rating, "")
 
 

@@ -28,7 +28,7 @@ class Product:
 
 @dataclass(frozen=True, slots=True)
 class Review:
-    """A review of a product; `rating` counts stars from 1 to 5 (nan: none), `label` is "positive" or "negative" or ""."""
+    """A review of a product; `rating` counts stars, 1 to 5 (nan: none), `label` is "positive", "negative" or ""."""
 
     id: str
     product: str

@@ -1,6 +1,6 @@
 """The records of an audit: the user's own kinds as they are, every other kind from ShopWorld, made when first read.
 
-    ShopRecords({"reviews": [...]}, seed=0)["products"]  # ShopWorld's, because no products were given
+ShopRecords({"reviews": [...]}, seed=0)["products"]  # ShopWorld's, because no products were given
 """
 
 from __future__ import annotations
@@ -16,6 +16,7 @@ __all__ = ["ShopRecords"]
 KINDS = ("products", "reviews", "dialogues", "interactions", "texts")
 # A world of its own: models pretrained on ShopWorld never saw its products.
 AUDIT_WORLD = 1_000_003
+PRODUCTS = 1400
 
 
 class ShopRecords(Mapping[str, Sequence[Any]]):
@@ -31,7 +32,7 @@ class ShopRecords(Mapping[str, Sequence[Any]]):
 
     @cached_property
     def _world(self) -> World:
-        return shopworld(AUDIT_WORLD + self._seed, products=600, customers=0)
+        return shopworld(AUDIT_WORLD + self._seed, products=PRODUCTS, customers=0)
 
     def __getitem__(self, kind: str) -> Sequence[Any]:
         return self._own[kind] if kind in self._own else self._world.records[kind]

@@ -93,6 +93,10 @@ class Encoder:
         last = places[-1] + 1 if places else 0
         return Encoded((*prefix, *ids[:last]), tuple(place + len(prefix) for place in places))
 
+    def length(self, text: str) -> int:
+        """How many tokens a text is."""
+        return len(self._encode([text])["input_ids"][0]) + len(self._prefix)
+
     def decoded(self, ids: Sequence[int]) -> str:
         """The text of new tokens, without special ones."""
         return str(self.tokenizer.decode(ids, skip_special_tokens=True, clean_up_tokenization_spaces=False))

@@ -8,7 +8,6 @@ Letters in shapes: B rows, W tokens of the longest row, M scored tokens, V words
 from __future__ import annotations
 
 import inspect
-from collections import Counter
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
@@ -89,7 +88,7 @@ class LocalModel:
         self._accepts = set(inspect.signature(self.network.forward).parameters)
         self._head: Callable[[torch.Tensor], torch.Tensor] | None = None
         self._head_checked = False
-        self._counted: Counter[str] = Counter()
+        self._cut: dict[str, set[str]] = {}
 
     @property
     def device(self) -> str:
@@ -104,14 +103,32 @@ class LocalModel:
     @property
     def notes(self) -> list[str]:
         """What was cut to the model's context, with how often."""
-        return [f"{what} ({count} times)" for what, count in self._counted.items()]
+        return [f"{what} ({len(those)} times)" for what, those in sorted(self._cut.items())]
+
+    def _room(self, sampling: Sampling) -> int:
+        """How many tokens of a prompt are kept: at least half of the context, whatever max_new_tokens asks for."""
+        return max(self.context - sampling.max_new_tokens, self.context // 2)
 
     def plan(self, requests: Sequence[Generate] | Sequence[Pair]) -> list[list[int]]:
         """The batches in which requests are computed, as positions: a pure function of the list.
 
         `generate` and `score` follow it, so each batch can be asked for on its own and gives the same numbers.
         """
+        self._note_cut(requests)
         return batches([_size(request) for request in requests], self._budget, self._rows)
+
+    def _note_cut(self, requests: Sequence[Generate] | Sequence[Pair]) -> None:
+        """Notes what is longer than the context, each text once: also those that a store answers."""
+        for request in requests:
+            if isinstance(request, Pair):
+                text, room = request.context + request.continuation, self.context
+                what = "a scored text was longer than the model's context"
+            else:
+                text, room = self.encoder.rendered(request), self._room(request.sampling)
+                what = "a prompt lost its beginning to fit the model's context"
+            # A token is at least one byte, so short texts need no count.
+            if len(text.encode()) >= room and self.encoder.length(text) > room:
+                self._cut.setdefault(what, set()).add(text)
 
     # Scoring ----------------------------------------------------------------------------------------
 
@@ -128,8 +145,6 @@ class LocalModel:
     def _score_batch(self, pairs: Sequence[Pair], columns: Columns) -> list[TokenScores]:
         owners, rows = [], []
         for owner, encoded in enumerate(self.encoder.scored(pairs)):
-            if len(encoded.ids) > self.context:
-                self._counted["a scored text was longer than the model's context"] += 1
             cut = list(windows(encoded, self.context))
             owners += [owner] * len(cut)
             rows += cut
@@ -207,11 +222,7 @@ class LocalModel:
         rows, owners = [], []
         for owner, (request, ids) in enumerate(zip(requests, self.encoder.prompts(requests), strict=True)):
             sampling, prompt = request.sampling, self.encoder.rendered(request)
-            # A prompt keeps at least half of the context, whatever max_new_tokens asks for.
-            room = max(self.context - sampling.max_new_tokens, self.context // 2)
-            if len(ids) > room:
-                self._counted["a prompt lost its beginning to fit the model's context"] += 1
-                ids = ids[-room:]
+            ids = ids[-self._room(sampling) :]
             limit = min(sampling.max_new_tokens, self.context - len(ids))
             for sample in range(sampling.n):
                 rows.append(_Text(ids, prompt, sampling, sample, limit))

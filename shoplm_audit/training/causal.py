@@ -28,7 +28,11 @@ _DROPOUTS = ("resid_pdrop", "embd_pdrop", "attn_pdrop", "attention_dropout", "hi
 
 
 def new_model(settings: TrainSettings, tokenizer: Any) -> Any:
-    """A GPT-2-shaped model with random weights of the settings' seed; the global generator is left as it was."""
+    """A GPT-2-shaped model with random weights of the settings' seed; the global generator is left as it was.
+
+    Weights begin at 1 / sqrt(width), because GPT-2's 0.02 is made for wide models, and positions at sines and cosines
+    (Vaswani et al., arXiv 1706.03762): a small model then learns within hundreds of steps to copy from its prompt.
+    """
     import torch
     from transformers import GPT2Config, GPT2LMHeadModel
 
@@ -41,11 +45,17 @@ def new_model(settings: TrainSettings, tokenizer: Any) -> Any:
         bos_token_id=tokenizer.bos_token_id,
         eos_token_id=tokenizer.eos_token_id,
         pad_token_id=tokenizer.pad_token_id,
+        initializer_range=settings.width**-0.5,
         **dict.fromkeys(("resid_pdrop", "embd_pdrop", "attn_pdrop"), 0.0),
     )
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(settings.seed)
-        return GPT2LMHeadModel(config)
+        model = GPT2LMHeadModel(config)
+    angles = torch.arange(settings.context)[:, None] * 10_000 ** (-torch.arange(0, settings.width, 2) / settings.width)
+    waves = torch.cat([angles.sin(), angles.cos()], dim=1)[:, : settings.width]  # (context, width)
+    with torch.no_grad():
+        model.transformer.wpe.weight.copy_(waves * settings.width**-0.5)
+    return model
 
 
 def load_base(folder: Path) -> Any:

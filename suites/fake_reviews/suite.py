@@ -28,6 +28,9 @@ def cases(material: Material) -> list[Case]:
     """Reviews long enough to say something, with what a model needs to write another of the same product."""
     titles = {product.id: product for product in material.records["products"]}
     reviews = [review for review in material.records["reviews"] if len(review.text) >= 20]
+    # Reviews of one product are one control, so each product speaks once where there are products enough.
+    single = list({review.product or review.id: review for review in reviews}.values())
+    reviews = single if len(single) >= REVIEWS else reviews
     return [
         Case(
             review.id,

@@ -11,7 +11,7 @@ import numpy as np
 import pytest
 from fakes import Fake, cases
 
-from shoplm_audit.audit import Keeper, audit
+from shoplm_audit.engine import Keeper, audit
 from shoplm_audit.errors import DataError, MachineError
 from shoplm_audit.evidence.files import check_writable, load_run, meta_of, write_manifest, write_run
 from shoplm_audit.metrics.reduce import mean_of, rate_of

@@ -1,6 +1,7 @@
 """A suite that cannot fail its saboteur measures nothing, and an honest model must not fail."""
 
 import math
+import re
 from statistics import NormalDist
 
 import pytest
@@ -89,7 +90,7 @@ def test_the_card_is_that_of_its_suite(suite: str) -> None:
     assert {name for name in named if f"`{name}`" not in card} == set()
     for gate in built.gates:
         for limit in (gate.at_least, gate.at_most):
-            assert math.isinf(limit) or f"{abs(limit):g}" in card.replace("0.10", "0.1").replace("0.50", "0.5").replace("0.70", "0.7")
+            assert math.isinf(limit) or f"{abs(limit):g}" in re.sub(r"(\.\d)0\b", r"\1", card)
 
 
 def test_cases_that_errored_count_against_the_model() -> None:

@@ -28,7 +28,7 @@ from shoplm_audit.probes.driving import Exchange, observe
 from shoplm_audit.prompts import Prompts
 from shoplm_audit.results import AuditResult, Counts, EstimateResult, GateResult, ModelResult, Result, SuiteResult
 from shoplm_audit.store import Store
-from shoplm_audit.suites import card_of, load_suite
+from shoplm_audit.suites import load_suite
 from shoplm_audit.types import Case, Estimate, Gate, Material, Metric, Model, Observations, Probe, Suite, Verdict
 
 __all__ = ["Keeper", "Policy", "Progress", "Quiet", "audit", "cases_of", "judge", "suites_of"]
@@ -233,17 +233,10 @@ def _audit_suite(
             )
             for gate in gates
         ],
-        cannot_tell=_card(suite.name),
+        cannot_tell=suite.card,
         not_tested=not_tested,
         source={probe.name: _source(probe, material) for probe in suite.probes if probe.name not in not_tested},
     )
-
-
-def _card(name: str) -> str:
-    try:
-        return card_of(name)
-    except ConfigError:
-        return ""
 
 
 def _key(metric: str, inside: Mapping[str, str]) -> tuple[str, str]:
