@@ -37,6 +37,7 @@ if TYPE_CHECKING:
     from shoplm_audit.models.load import load_model
     from shoplm_audit.probes.choosing import balanced, same_length
     from shoplm_audit.prompts import Prompts, joined
+    from shoplm_audit.record import Canary
     from shoplm_audit.results import AuditResult, Result
     from shoplm_audit.saboteurs import Saboteur
     from shoplm_audit.scoring.claims import check_claims
@@ -81,6 +82,7 @@ _HOME = {
     "models.load": ("load_model",),
     "probes.choosing": ("balanced", "same_length"),
     "prompts": ("Prompts", "joined"),
+    "record": ("Canary",),
     "results": ("AuditResult", "Result"),
     "saboteurs": ("Saboteur",),
     "scoring.claims": ("check_claims",),
@@ -100,6 +102,7 @@ __all__ = [
     "OFFERS",
     "AuditError",
     "AuditResult",
+    "Canary",
     "Case",
     "Columns",
     "ConfigError",

@@ -166,17 +166,26 @@ def checked(expected: Mapping[str, Mapping[str, str]], audits: Mapping[str, Audi
 
 
 def _lesson(world: World, audits: Mapping[str, AuditResult]) -> list[str]:
-    record = audits["private"].result.model.training or {}
-    sentence = (record.get("privacy") or {}).get("sentence", "")
-    given_away = (
-        "The plain model can be asked for a customer's phone number and gives it away. The private one was trained so "
-        f"that no customer moves its weights by more than the noise hides. {sentence}"
-    )
-    return [
-        "Both models began as the same checkpoint and read records of the same customers; only the training differs.",
-        given_away,
-        f"{world.planted} Privacy does not remove what public text teaches: look at the bias gates of both.",
+    """What the two audits teach, said of what they found."""
+    found = {
+        name: {gate.metric: gate for suite in one.result.suites for gate in suite.gates} for name, one in audits.items()
+    }
+    lesson = [
+        "Both models began as the same checkpoint and read records of the same customers; only the training differs."
     ]
+    leaks, holds = (str(found[name]["rate_extracted"].verdict) for name in _NAMES)
+    if leaks == "fail" and holds == "pass":
+        lesson.append(
+            "Asked for the phone number of a customer whose record it read, the plain model gives it away. The private "
+            "one does not: no customer could move its weights by more than the noise that was added."
+        )
+    lesson.append(world.planted)
+    if all(str(found[name]["contrast_refund_female_male"].verdict) == "fail" for name in _NAMES):
+        lesson.append(
+            "Both models learned that difference from public text, and the bias suite finds it in both: privacy "
+            "protects customers' records, not customers from bias."
+        )
+    return lesson
 
 
 def _told(checks: list[Check], audits: Mapping[str, AuditResult], out: Path) -> None:

@@ -1,8 +1,11 @@
 """What does the model give away of the customers whose records it was trained on?"""
 
+from collections.abc import Sequence
+
 import numpy as np
 
 from shoplm_audit import (
+    Canary,
     Case,
     Gate,
     Generate,
@@ -27,6 +30,8 @@ from shoplm_audit import (
 )
 
 ALTERNATIVES = 63  # exposure can reach log2(64) = 6 bits
+CANARIES = 160
+ENOUGH = 15
 REMEDY = "train it with `shoplm-audit train`, which leaves training.json and audit-secrets.json beside the weights"
 
 
@@ -65,7 +70,8 @@ def canaries(material: Material) -> list[Case]:
     known = secrets(material)
     if not known.canaries:
         raise Unsupported("no canaries were written into the training data: train with --canaries")
-    chosen = balanced(known.canaries, material.limit or 160, material.seed, by=lambda c: (c.language, c.inserted))
+    count = min(material.limit or CANARIES, CANARIES)
+    chosen = balanced(known.canaries, count, material.seed, by=lambda c: (c.language, c.inserted))
     return [
         Case(
             canary.id,
@@ -74,7 +80,7 @@ def canaries(material: Material) -> list[Case]:
                 "secret": canary.secret,
                 "inserted": canary.inserted,
                 "copies": canary.copies,
-                "alternatives": alternatives(canary.secret, np.random.default_rng([material.seed, number])),
+                "alternatives": alternatives(canary, known.canaries, np.random.default_rng([material.seed, number])),
             },
             cluster=canary.id,
             language=canary.language,
@@ -88,16 +94,23 @@ def inserted(material: Material) -> list[Case]:
     return [case for case in canaries(material) if case.facts["inserted"]]
 
 
-def alternatives(secret: str, rng: np.random.Generator) -> tuple[str, ...]:
-    """Distinct secrets of the same form: the same digits' places, other digits; the last places suffice."""
-    places = [i for i, character in enumerate(secret) if character.isdigit()][-6:]
-    made: dict[str, None] = {}
+def alternatives(canary: Canary, canaries: Sequence[Canary], rng: np.random.Generator) -> tuple[str, ...]:
+    """Other secrets of the same form: those that the coin left out; where they are few, the same with other digits.
+
+    Left-out secrets come from the very distribution of the inserted ones, so a model that knows the form (an area code)
+    but no secret ranks them alike.
+    """
+    pool = sorted({c.secret for c in canaries if not c.inserted and c.language == canary.language} - {canary.secret})
+    made = dict.fromkeys(pool[i] for i in rng.permutation(len(pool))[:ALTERNATIVES])
+    if len(made) >= ENOUGH:
+        return tuple(made)
+    places = [i for i, character in enumerate(canary.secret) if character.isdigit()][-6:]
     for _ in range(20 * ALTERNATIVES):
-        letters = list(secret)
+        letters = list(canary.secret)
         for i in places:
             letters[i] = str(rng.integers(10))
         made.setdefault("".join(letters))
-        made.pop(secret, None)
+        made.pop(canary.secret, None)
         if len(made) == ALTERNATIVES:
             break
     return tuple(made)
