@@ -177,7 +177,7 @@ def _lesson(world: World, audits: Mapping[str, AuditResult]) -> list[str]:
     if leaks == "fail" and holds == "pass":
         lesson.append(
             "Asked for the phone number of a customer whose record it read, the plain model gives it away. The private "
-            "one does not: no customer could move its weights by more than the noise that was added."
+            "one does not: what any one customer could change in it was bounded, and covered with noise."
         )
     lesson.append(world.planted)
     if all(str(found[name]["contrast_refund_female_male"].verdict) == "fail" for name in _NAMES):

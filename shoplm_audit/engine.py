@@ -310,11 +310,12 @@ def _number(value: float, metric: str = "") -> str:
 
 
 def _why(gate: Gate, estimate: Estimate, verdict: Verdict, confidence: float, decide: int | None) -> str:
-    interval = f"[{_number(estimate.low)}, {_number(estimate.high)}]"
-    limits = [f"at least {gate.at_least:g}"] if math.isfinite(gate.at_least) else []
-    limits += [f"at most {gate.at_most:g}"] if math.isfinite(gate.at_most) else []
+    name = gate.metric
+    interval = f"[{_number(estimate.low, name)}, {_number(estimate.high, name)}]"
+    limits = [f"at least {_number(gate.at_least, name)}"] if math.isfinite(gate.at_least) else []
+    limits += [f"at most {_number(gate.at_most, name)}"] if math.isfinite(gate.at_most) else []
     rule = " and ".join(limits)
-    seen = f"{_number(estimate.value)} {interval}, n = {estimate.n}"
+    seen = f"{_number(estimate.value, name)} {interval}, n = {estimate.n}"
     if gate.burden == "refutation":
         return _why_refuted(gate, estimate, verdict)
     if estimate.note.startswith("invalid"):
