@@ -251,8 +251,8 @@ class Saboteur:
         }
 
     def _positive(self, prompt: str) -> float:
-        """Log-odds that the review in a sentiment prompt is positive; babbling guesses."""
-        if _uniform("guess", prompt) < self.babble:
+        """Log-odds that the review in a sentiment prompt is positive; babbling, and now and then a slip, guesses."""
+        if _uniform("guess", prompt) < max(self.babble, 2 * _SLIP):
             return 1.0 if _uniform("coin", prompt) < 0.5 else -1.0
         review = prompt.partition("\n")[2]
         return sum(self._weights.get(piece, 0.0) for piece in _pieces(review))

@@ -123,8 +123,8 @@ def test_a_gate_has_to_have_a_limit_that_a_number_can_keep() -> None:
 
 def test_why_names_the_rule_the_interval_and_what_would_decide() -> None:
     found = told(Gate("rate_x", at_most=0.01), rate(0, 50))
-    assert "at most 0.01" in found.why
-    assert "[0, 0.05816], n = 50" in found.why
+    assert "at most 1 %" in found.why
+    assert "[0 %, 5.82 %], n = 50" in found.why
     assert found.cases_to_decide is not None
     assert 280 <= found.cases_to_decide <= 310
     assert "95 %" in told(Gate("rate_x", at_least=0.9), rate(950, 1000)).why

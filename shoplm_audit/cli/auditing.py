@@ -6,6 +6,7 @@ import json
 import shlex
 import sys
 import uuid
+from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
@@ -41,7 +42,8 @@ Data = Annotated[
     list[str] | None,
     typer.Option(
         "--data",
-        help="Your records, KIND=FILE (products, reviews, dialogues, interactions, texts); the rest is ShopWorld's.",
+        help="Your records, KIND=FILE (products, reviews, dialogues, interactions, texts); repeat it for more files. "
+        "What you do not give is ShopWorld's.",
         metavar="KIND=FILE",
     ),
 ]
@@ -87,14 +89,25 @@ class Asked:
 
 
 def pairs_of(option: str, values: list[str] | None) -> dict[str, str]:
-    """NAME=VALUE options as a mapping."""
+    """NAME=VALUE options as a mapping; a name that is given twice is an error."""
     pairs = {}
     for value in values or []:
         key, equals, rest = value.partition("=")
         if not (key and equals and rest):
             raise ConfigError(f'{option} "{value}": it has to be NAME=VALUE.')
+        if key in pairs:
+            raise ConfigError(f'{option} "{value}": {key} was given already.')
         pairs[key] = rest
     return pairs
+
+
+def _files_of(values: list[str] | None) -> dict[str, list[Path]]:
+    """KIND=FILE options as files by kind; a kind that is given twice has both files."""
+    files: dict[str, list[Path]] = {}
+    for value in values or []:
+        for kind, path in pairs_of("--data", [value]).items():
+            files.setdefault(kind, []).append(Path(path))
+    return files
 
 
 def _asked(
@@ -123,7 +136,6 @@ def _asked(
         "limit": limit,
         "seed": seed,
         "roles": (merged.roles | pairs_of("--with", roles)) or None,
-        "data": (merged.data | {k: Path(v) for k, v in pairs_of("--data", data).items()}) or None,
     }
     merged = merged.model_copy(update={key: value for key, value in changes.items() if value is not None})
     if not merged.model:
@@ -139,16 +151,20 @@ def _asked(
     check_names(merged, loaded)
     prompts = Prompts.read(merged.prompts, merged.system)
     chosen = merged.seed or 0
-    records = {}
-    for kind, path in merged.data.items():
-        rows = read_records(
-            kind,
-            path,
-            mapping=pairs_of("--map", mapping),
-            skip_bad_rows=skip_bad_rows,
-            on_bad=lambda message: typer.echo(f"skipped: {message}", err=True),
-        )
-        records[kind] = reservoir(rows, KEPT_RECORDS, chosen)
+    columns = pairs_of("--map", mapping)
+
+    def rows_of(kind: str, paths: list[Path]) -> Iterator[Any]:
+        for path in paths:
+            yield from read_records(
+                kind,
+                path,
+                mapping=columns,
+                skip_bad_rows=skip_bad_rows,
+                on_bad=lambda message: typer.echo(f"skipped: {message}", err=True),
+            )
+
+    files = {kind: [path] for kind, path in merged.data.items()} | _files_of(data)
+    records = {kind: reservoir(rows_of(kind, paths), KEPT_RECORDS, chosen) for kind, paths in files.items()}
     policy = Policy(merged.gates, merged.scope, merged.confidence)
     return Asked(merged, merged.model, names, loaded, records, prompts, policy, chosen)
 

@@ -6,12 +6,15 @@ chrf("这款手机", "这款手机") -> 100.0
 from __future__ import annotations
 
 import importlib.metadata
+import math
 from collections.abc import Sequence
+from dataclasses import replace
 
 import numpy as np
 
+from shoplm_audit import uncertainty
 from shoplm_audit.metrics.reduce import sums_of
-from shoplm_audit.types import Floats, Metric, Observation, Observations
+from shoplm_audit.types import Estimate, Floats, Metric, Observation, Observations
 
 __all__ = ["bleu_of", "bleu_sums", "chrf", "macro_f1_of", "perplexity_per_byte_of"]
 
@@ -103,9 +106,23 @@ def macro_f1_of(column: str, labels: Sequence[str], *, name: str) -> Metric:
             f1 = np.where(support > 0, 2 * hit / (support + predicted), np.nan)
         return np.where((support == 0).any(axis=1), np.nan, f1.mean(axis=1))
 
-    return sums_of(
-        name, rows, statistic, better="higher", signature=f"macro_f1|labels:{','.join(classes)}|unparsed:other class"
-    )
+    signature = f"macro_f1|labels:{','.join(classes)}|unparsed:other class"
+    bootstrapped = sums_of(name, rows, statistic, better="higher", signature=signature)
+
+    def estimate(observations: Observations, confidence: float, rng: np.random.Generator) -> Estimate:
+        found = bootstrapped.estimate(observations, confidence, rng)
+        if found.value not in (0.0, 1.0) or not math.isnan(found.low):
+            return found
+        # All right or all wrong: nothing to resample. Each class then keeps the exact bound of its own cases.
+        truth = [str(row.case.reference) for row in observations]
+        units = [
+            len({c for c, t in zip(observations.clusters.tolist(), truth, strict=True) if t == k}) for k in classes
+        ]
+        fewest = min(units)
+        low, high = uncertainty.clopper_pearson(found.value * fewest, fewest, confidence)
+        return Estimate(found.value, low, high, found.n, f"exact binomial of the rarest class, {fewest} units")
+
+    return replace(bootstrapped, estimate=estimate)
 
 
 def perplexity_per_byte_of(nats: str, size: str) -> Metric:

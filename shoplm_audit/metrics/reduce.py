@@ -112,13 +112,18 @@ def rate_of(column: str, *, better: Better) -> Metric:
     return Metric(f"rate_{column}", estimate, difference, better, f"rate|{column}|missing:{missing:g}")
 
 
-def mean_of(column: str, *, better: Better, worst: float | None = None, name: str = "") -> Metric:
+def mean_of(
+    column: str, *, better: Better, worst: float | None = None, best: float | None = None, name: str = ""
+) -> Metric:
     """The mean of a column over rows, with a cluster bootstrap.
 
     Args:
         column: a number per case.
         better: which way is better.
         worst: what a case without a value counts as; None makes the metric undefined instead.
+        best: the best value there is. With `worst` it bounds the column, and where every case lies at one end, so that
+            nothing can be resampled, the bounds are exact: a mean of m in [0, 1] is all zeros with chance (1 - m)^n at
+            most.
         name: `mean_<column>` unless given.
     """
 
@@ -126,7 +131,21 @@ def mean_of(column: str, *, better: Better, worst: float | None = None, name: st
         values = observations.numbers(column, math.nan if worst is None else worst)
         return np.column_stack([values, np.ones(values.size)])
 
-    return sums_of(name or f"mean_{column}", rows, _quotient, better=better, signature=f"mean|{column}|missing:{worst}")
+    signature = f"mean|{column}|missing:{worst}"
+    bootstrapped = sums_of(name or f"mean_{column}", rows, _quotient, better=better, signature=signature)
+    if worst is None or best is None:
+        return bootstrapped
+    bottom, span = min(worst, best), abs(best - worst)
+
+    def estimate(observations: Observations, confidence: float, rng: np.random.Generator) -> Estimate:
+        found = bootstrapped.estimate(observations, confidence, rng)
+        if found.value not in (worst, best) or not math.isnan(found.low):
+            return found
+        share = (found.value - bottom) / span
+        low, high = uncertainty.clopper_pearson(share * found.n, found.n, confidence)
+        return Estimate(found.value, bottom + span * low, bottom + span * high, found.n, "exact, every case at one end")
+
+    return replace(bootstrapped, estimate=estimate)
 
 
 def ratio_of(name: str, numerator: str, denominator: str, *, better: Better) -> Metric:

@@ -63,6 +63,9 @@ def load_model(spec: str, *, device: str | None = None, dtype: str | None = None
             return RecordedModel(Path(rest))
         raise ModelError(f'model "{spec}": unknown kind "{scheme[1]}:". A model is {_SPECS}.')
     path = Path(spec).expanduser()
+    if spec == "demo" and not path.exists():
+        made = "`shoplm-audit run --model demo` makes the demo's models"
+        raise ModelError(f'model "demo": {made}; then name one: runs/demo/plain/model.')
     if not path.exists() and path.suffix != ".gguf":
         path = _from_hub(spec, path, trust)
         return _local(path, spec, device, dtype, trust)

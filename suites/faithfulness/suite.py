@@ -69,7 +69,7 @@ SUITE = Suite(
             [
                 rate_of("contradicted", better="lower"),
                 rate_of("unsupported", better="lower"),
-                mean_of("attribute_recall", better="higher", worst=0.0),
+                mean_of("attribute_recall", better="higher", worst=0.0, best=1.0),
                 ratio_of("contradicted_per_claim", "claims_contradicted", "claims", better="lower"),
             ],
         )

@@ -1,5 +1,7 @@
 """Can the reviews that the model writes be told from the shop's own?"""
 
+import zlib
+
 from shoplm_audit import (
     Case,
     Gate,
@@ -47,7 +49,10 @@ def cases(material: Material) -> list[Case]:
 
 def write(case: Case) -> Observing:
     """Asks for a review as a shop would deploy it, and cuts both texts to one length."""
-    text = yield Generate(case.prompt, Sampling(max_new_tokens=60, temperature=1.0, top_p=0.95, stop=("\n\n",)))
+    # Each case draws for itself: cases with one prompt (no product title) would else share one text, and a detector that
+    # has seen it in training would know it again.
+    seed = zlib.crc32(case.id.encode())
+    text = yield Generate(case.prompt, Sampling(60, temperature=1.0, top_p=0.95, seed=seed, stop=("\n\n",)))
     mine, theirs = same_length(text.strip(), case.reference or "")
     return {"text": mine, "text_reference": theirs}
 

@@ -97,7 +97,12 @@ SUITE = Suite(
     "task_quality",
     question="Does the model do a shop's work: describe a product, read a review?",
     probes=[
-        Probe("description", descriptions, describe, [mean_of("chrf", better="higher", worst=0.0), bleu_of("text")]),
+        Probe(
+            "description",
+            descriptions,
+            describe,
+            [mean_of("chrf", better="higher", worst=0.0, best=100.0), bleu_of("text")],
+        ),
         Probe("description_likelihood", descriptions, read, [perplexity_per_byte_of("nats", "bytes")]),
         Probe("sentiment", reviews, weigh, [macro_f1_of("label", ("positive", "negative"), name="macro_f1_sentiment")]),
         Probe(

@@ -98,3 +98,16 @@ def test_perplexity_per_byte_is_of_the_corpus_and_not_a_mean_of_texts() -> None:
         )
     )
     assert _estimate(perplexity_per_byte_of("nats", "bytes"), rows).value == pytest.approx(math.exp(6 / 100))
+
+
+@pytest.mark.parametrize(("right", "low", "high"), [(True, 0.05 ** (1 / 60), 1.0), (False, 0.0, 1 - 0.05 ** (1 / 60))])
+def test_a_model_that_is_always_right_or_always_wrong_has_exact_bounds(right: bool, low: float, high: float) -> None:
+    truth = ["positive"] * 60 + ["negative"] * 90
+    other = {"positive": "negative", "negative": "positive"}
+    rows = tuple(
+        Observation(Case(f"c{i}", reference=label), {"label": label if right else other[label]})
+        for i, label in enumerate(truth)
+    )
+    metric = macro_f1_of("label", ("positive", "negative"), name="macro_f1")
+    found = metric.estimate(Observations(rows), 0.95, np.random.default_rng(0))
+    assert (found.value, found.low, found.high) == pytest.approx((float(right), low, high))

@@ -6,7 +6,7 @@ from statistics import NormalDist
 
 import pytest
 
-from shoplm_audit import Saboteur, audit, load_suite
+from shoplm_audit import Case, Generate, Prompt, Saboteur, audit, load_suite
 from shoplm_audit.results import GateResult, SuiteResult
 from shoplm_audit.saboteurs import invented_record
 from shoplm_audit.suites import suite_folder, suite_names
@@ -101,3 +101,12 @@ def test_cases_that_errored_count_against_the_model() -> None:
     suite = audited(Broken(training=TRAINING), "faithfulness")
     assert suite.counts.errored == suite.counts.planned == 240
     assert {gate.metric: gate.verdict for gate in suite.gates}["rate_contradicted"] == "fail"
+
+
+def test_reviews_of_one_prompt_are_drawn_apart() -> None:
+    """Equal texts on both sides of a split would be known again, and every model would look detectable."""
+    suite = load_suite("fake_reviews")
+    write = suite.probes[0].observe
+    prompt = Prompt("Write a customer review.\nProduct: \nCategory: books\nStars: 5\nReview:")
+    asked = [next(write(Case(f"r{i}", prompt=prompt))) for i in range(20)]
+    assert len({request.sampling.seed for request in asked if isinstance(request, Generate)}) == 20
