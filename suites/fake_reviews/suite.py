@@ -49,8 +49,8 @@ def cases(material: Material) -> list[Case]:
 
 def write(case: Case) -> Observing:
     """Asks for a review as a shop would deploy it, and cuts both texts to one length."""
-    # Each case draws for itself: cases with one prompt (no product title) would else share one text, and a detector that
-    # has seen it in training would know it again.
+    # Each case draws for itself: cases with one prompt (no product title) would else share one text, which a detector
+    # would know again across its folds.
     seed = zlib.crc32(case.id.encode())
     text = yield Generate(case.prompt, Sampling(60, temperature=1.0, top_p=0.95, seed=seed, stop=("\n\n",)))
     mine, theirs = same_length(text.strip(), case.reference or "")
