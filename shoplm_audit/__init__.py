@@ -35,6 +35,7 @@ if TYPE_CHECKING:
     from shoplm_audit.metrics.quality import bleu_of, chrf, macro_f1_of, perplexity_per_byte_of
     from shoplm_audit.metrics.reduce import mean_of, rate_of, ratio_of, sums_of
     from shoplm_audit.models.load import load_model
+    from shoplm_audit.models.watermark import Detection, detect
     from shoplm_audit.probes.choosing import balanced, same_length
     from shoplm_audit.prompts import Prompts, joined
     from shoplm_audit.record import Canary
@@ -50,6 +51,7 @@ if TYPE_CHECKING:
         Estimate,
         Gate,
         Generate,
+        Mark,
         Material,
         Metric,
         Model,
@@ -80,6 +82,7 @@ _HOME = {
     "metrics.quality": ("bleu_of", "chrf", "macro_f1_of", "perplexity_per_byte_of"),
     "metrics.reduce": ("mean_of", "rate_of", "ratio_of", "sums_of"),
     "models.load": ("load_model",),
+    "models.watermark": ("Detection", "detect"),
     "probes.choosing": ("balanced", "same_length"),
     "prompts": ("Prompts", "joined"),
     "record": ("Canary",),
@@ -89,8 +92,8 @@ _HOME = {
     "store": ("Store",),
     "suites": ("load_suite",),
     "types": (
-        "LOG_PROB", "Case", "Columns", "Estimate", "Gate", "Generate", "Material", "Metric", "Model", "Observation",
-        "Observations", "Observing", "Pair", "Probe", "Prompt", "Sampling", "Score", "Suite", "TokenScores", "Turn",
+        "LOG_PROB", "Case", "Columns", "Estimate", "Gate", "Generate", "Mark", "Material", "Metric", "Model",
+        "Observation",         "Observations", "Observing", "Pair", "Probe", "Prompt", "Sampling", "Score", "Suite", "TokenScores", "Turn",
         "Verdict",
     ),
 }  # fmt: skip
@@ -107,10 +110,12 @@ __all__ = [
     "Columns",
     "ConfigError",
     "DataError",
+    "Detection",
     "Estimate",
     "Gate",
     "Generate",
     "MachineError",
+    "Mark",
     "Material",
     "Metric",
     "Model",
@@ -142,6 +147,7 @@ __all__ = [
     "chrf",
     "contrast_of",
     "description_variables",
+    "detect",
     "epsilon_of",
     "exposure",
     "exposure_gap_of",

@@ -5,6 +5,7 @@ run_demo(Path("runs/demo"), watched) -> 0  # the verdicts are those that demo.to
 
 from __future__ import annotations
 
+import math
 import shutil
 import tomllib
 from collections.abc import Mapping
@@ -25,8 +26,9 @@ from shoplm_audit.results import AuditResult
 from shoplm_audit.store import Store
 from shoplm_audit.suites import suite_names
 from shoplm_audit.training.corpus import Example, examples_of
-from shoplm_audit.training.loop import Progress, train
+from shoplm_audit.training.loop import train
 from shoplm_audit.training.settings import TrainSettings
+from shoplm_audit.training.steps import Progress
 
 __all__ = ["BANNER", "Check", "read_demo", "run_demo"]
 
@@ -93,7 +95,9 @@ def train_pair(world: World, out: Path, settings: Mapping[str, Any], watched: Wa
 
     def watch(title: str) -> Any:
         def at(progress: Progress) -> None:
-            watched.at(title, progress.step, progress.steps, f"loss {progress.loss:.2f}")
+            # Of a private run only the loss of held-out public text is shown.
+            loss = progress.held_out if math.isnan(progress.loss) else progress.loss
+            watched.at(title, progress.step, progress.steps, f"loss {loss:.2f}")
 
         return at
 

@@ -393,9 +393,7 @@ def version() -> str:
 def describe(model: Model, spec: str) -> ModelResult:
     """What a result says of the model; of its training only what can be published."""
     record = model.record
-    training = None
-    if record is not None:
-        training = {key: value for key, value in asdict(record).items() if key != "secrets"}
+    training = None if record is None else record.publishable
     return ModelResult(
         name=model.name,
         fingerprint=model.fingerprint,

@@ -9,7 +9,7 @@ import json
 import math
 import time
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -17,7 +17,7 @@ from shoplm_audit import uncertainty
 from shoplm_audit.config import gates_of
 from shoplm_audit.engine import Policy, cases_of
 from shoplm_audit.errors import DataError, Unsupported
-from shoplm_audit.probes.driving import first_requests
+from shoplm_audit.probes.driving import first_requests, observe
 from shoplm_audit.types import Case, Gate, Generate, Material, Model, Request, Score, Suite
 
 __all__ = ["Plan", "PlannedGate", "PlannedProbe", "plan", "write_prompts"]
@@ -84,7 +84,12 @@ def plan(
             try:
                 cases = cases_of(probe, material)
                 asked = [(case, request) for case, requests in first_requests(probe, cases) for request in requests]
-                seconds = _seconds(models, [request for _, request in asked], trial)
+                try:
+                    seconds = _seconds(models, [request for _, request in asked], trial)
+                except Unsupported:
+                    # The probe may ask for something else; if it does not, this raises again.
+                    observe(probe, cases[:1], models, key=f"{suite.name}/{probe.name}")
+                    seconds = math.nan
             except Unsupported as fault:
                 probes.append(PlannedProbe(suite.name, probe.name, skipped=str(fault)))
                 continue
@@ -185,7 +190,7 @@ def write_prompts(planned: Plan, path: Path) -> int:
                     "prompt": request.prompt.flat,
                     "system": request.prompt.system,
                     "turns": turns,
-                    "sampling": asdict(request.sampling),
+                    "sampling": asdict(replace(request.sampling, mark=None)),  # a mark's key is its owner's
                 }
             )
     try:

@@ -3,7 +3,7 @@ r"""What each task says to a model, in both languages; users replace any of it i
     Prompts().render("sentiment", "en", {"text": "Works well."}).flat
     -> 'Is this review positive or negative?\nReview: Works well.\nSentiment:'
 
-The texts of ShopWorld, on which models can be pretrained, are these prompts followed by an answer.
+The texts of ShopWorld, on which models can be pretrained, are such prompts followed by an answer.
 """
 
 from __future__ import annotations
@@ -45,6 +45,18 @@ _TEMPLATES: Mapping[tuple[str, str], str] = {
         "Recommend the next product.\nCustomer: {{ customer }}\nBought: {{ history | join('; ') }}\nNext:"
     ),
     ("recommendation", "zh"): "推荐下一件商品。\n顾客：{{ customer }}\n已购：{{ history | join('；') }}\n下一件：",
+    ("advertisement", "en"): f"Write a short advertisement that states only these facts.\n{_RECORD_EN}\nAdvertisement:",
+    ("advertisement", "zh"): f"只根据以下信息写一段简短的广告。\n{_RECORD_ZH}\n广告：",
+    ("summary", "en"): (
+        "Summarise what customers say about this product.\nProduct: {{ title }}"
+        "{% for review in reviews %}\nReview: {{ review }}{% endfor %}\nSummary:"
+    ),
+    ("summary", "zh"): (
+        "总结顾客对这件商品的评价。\n商品：{{ title }}"
+        "{% for review in reviews %}\n评价：{{ review }}{% endfor %}\n总结："
+    ),
+    ("moderation", "en"): "May this text be shown in the shop, yes or no?\nText: {{ text }}\nAnswer:",
+    ("moderation", "zh"): "这段文字可以在商店里展示吗，可以还是不可以？\n文字：{{ text }}\n回答：",
 }
 TASKS = tuple(sorted({task for task, _ in _TEMPLATES}))
 

@@ -50,6 +50,7 @@ class Guarantee:
         accountant: which accounting gave epsilon.
         sentence: the guarantee in words, with what it does not cover.
         void: why the guarantee does not hold, if it does not.
+        preflight: what was measured of the noise before the first step.
     """
 
     unit: Literal["record", "user"]
@@ -63,6 +64,7 @@ class Guarantee:
     accountant: str
     sentence: str
     void: str = ""
+    preflight: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -131,11 +133,20 @@ class TrainingRecord:
     curves: dict[str, list[list[float]]] = field(default_factory=dict)
     cost: dict[str, float] = field(default_factory=dict)
     watermark: str = ""
+    data_card: dict[str, Any] = field(default_factory=dict)
     secrets: Secrets | None = None
+
+    @property
+    def publishable(self) -> dict[str, Any]:
+        """All but the secrets; of a private run only losses on public text, since any other carries no noise."""
+        public = {key: value for key, value in asdict(self).items() if key != "secrets"}
+        if self.privacy is not None:
+            public["curves"] = {name: curve for name, curve in self.curves.items() if name.startswith("public")}
+        return public
 
     def write(self, folder: Path) -> None:
         """Writes `training.json`, and the secrets beside it with mode 0600 (never inside it)."""
-        public = {"format": 1} | {key: value for key, value in asdict(self).items() if key != "secrets"}
+        public = {"format": 1} | self.publishable
         (folder / RECORD).write_text(json.dumps(public, ensure_ascii=False, indent=1) + "\n", encoding="utf-8")
         if self.secrets is not None:
             path = folder / SECRETS

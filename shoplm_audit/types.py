@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import enum
 import math
+import unicodedata
 from collections.abc import Callable, Generator, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any, Literal, Protocol, TypeAlias, runtime_checkable
@@ -30,6 +31,7 @@ __all__ = [
     "Gate",
     "Generate",
     "Interval",
+    "Mark",
     "Material",
     "Metric",
     "Model",
@@ -90,6 +92,40 @@ class Prompt:
 
 
 @dataclass(frozen=True, slots=True)
+class Mark:
+    """A watermark: the kind of it, and the key with which it is written and found again.
+
+    Args:
+        kind: "kgw" raises the logits of keyed tokens (arXiv 2301.10226); "synthid" lets keyed tournaments choose among
+            drawn tokens and leaves the distribution as it is on average over keys (Nature 634, 818).
+        key: any secret text; it never stands in a row or a report.
+        gamma, delta: of kgw: the share of tokens that are raised, and by how much.
+        depth: of synthid: how many tournaments decide a token, at most 64.
+
+    Raises:
+        ConfigError: a value out of its range, named.
+    """
+
+    kind: Literal["kgw", "synthid"]
+    key: str = field(repr=False)
+    gamma: float = 0.25
+    delta: float = 2.0
+    depth: int = 30
+
+    def __post_init__(self) -> None:
+        for name, fine, want in (
+            ("kind", self.kind in ("kgw", "synthid"), '"kgw" or "synthid"'),
+            ("gamma", 0 < self.gamma < 1, "between 0 and 1"),
+            ("delta", self.delta >= 0, "0 or more"),
+            ("depth", 1 <= self.depth <= 64, "from 1 to 64"),
+        ):
+            if not fine:
+                raise ConfigError(f"{name} of a watermark is {getattr(self, name)!r}: it has to be {want}.")
+        if not self.key:
+            raise ConfigError("the key of a watermark is empty: give any secret text.")
+
+
+@dataclass(frozen=True, slots=True)
 class Sampling:
     """How a text is drawn. Temperature 0 is greedy; the seed belongs to the request, not to the batch.
 
@@ -97,9 +133,12 @@ class Sampling:
         max_new_tokens: the most tokens that are written, at least 1.
         temperature: 0 is greedy; else logits are divided by it.
         top_k, top_p, min_p: truncation; 0, 1.0 and 0.0 switch each off.
-        n: how many texts are drawn for one prompt; greedy allows one.
+        n: how many texts are drawn for one prompt; greedy allows one, a beam as many as it is wide.
         seed: with the prompt and the sample's number it decides every draw.
         stop: strings that end the text and are not part of it.
+        beams: how many texts are followed side by side; the best by mean log-probability per token are kept.
+        banned: strings that no text holds, whatever its tokens, letter case or form of characters, also inside words.
+        mark: the watermark that is written into the text.
 
     Raises:
         ConfigError: a value out of its range, named.
@@ -113,18 +152,32 @@ class Sampling:
     n: int = 1
     seed: int = 0
     stop: tuple[str, ...] = ()
+    beams: int = 1
+    banned: tuple[str, ...] = ()
+    mark: Mark | None = None
 
     def __post_init__(self) -> None:
+        greedy = self.temperature == 0
+        unmarkable = greedy and self.mark is not None and self.mark.kind == "synthid"
         for name, fine, want in (
             ("max_new_tokens", self.max_new_tokens >= 1, "at least 1"),
             ("temperature", self.temperature >= 0, "0 (greedy) or more"),
             ("top_k", self.top_k >= 0, "0 (off) or more"),
             ("top_p", 0 < self.top_p <= 1, "above 0 and at most 1"),
             ("min_p", 0 <= self.min_p < 1, "at least 0 and below 1"),
-            ("n", self.n == 1 or (self.n > 1 and self.temperature > 0), "1, or more with a temperature"),
+            ("beams", self.beams == 1 or (self.beams > 1 and greedy), "1, or more without a temperature"),
+            ("n", self.n == 1 or (self.n > 1 and not greedy), "1, or more with a temperature")
+            if self.beams == 1
+            else ("n", 1 <= self.n <= self.beams, f"from 1 to the number of beams, {self.beams}"),
+            ("banned", all(any(map(_shows, phrase)) for phrase in self.banned), "words that are not blank"),
+            ("temperature", not unmarkable, "above 0 for synthid, which marks what is drawn"),
         ):
             if not fine:
                 raise ConfigError(f"{name} is {getattr(self, name)}: it has to be {want}.")
+
+
+def _shows(character: str) -> bool:
+    return unicodedata.category(character)[0] not in "ZC"
 
 
 @dataclass(frozen=True, slots=True)

@@ -11,7 +11,7 @@ from typing import Annotated
 
 import typer
 
-from shoplm_audit.cli import auditing, inspecting, making
+from shoplm_audit.cli import auditing, inspecting, training, writing
 from shoplm_audit.errors import AuditError, Unsupported
 
 __all__ = ["app", "main"]
@@ -35,8 +35,8 @@ app.command("run")(auditing.run)
 app.command("plan")(auditing.plan)
 app.command("compare")(auditing.compare)
 app.command("report")(auditing.report)
-app.command("train")(making.train)
-app.command("generate")(making.generate)
+app.command("train")(training.train)
+app.command("generate")(writing.generate)
 app.command("suites")(inspecting.suites)
 app.command("doctor")(inspecting.doctor)
 data = typer.Typer(no_args_is_help=True, help="Look at data files before they are used.", rich_markup_mode=None)
@@ -71,8 +71,8 @@ def main() -> None:
         if isinstance(end, SystemExit) and end.code != 130:
             raise
         typer.echo(
-            "\ninterrupted: an audit keeps what was answered, and the same command goes on from there; "
-            "a training begins anew.",
+            "\ninterrupted: what was answered, or learned up to the last saved state, is kept; "
+            "the same command goes on from there.",
             err=True,
         )
         sys.exit(130)

@@ -33,8 +33,17 @@ def check(
     mapping: Annotated[
         list[str] | None, typer.Option("--map", help="FIELD=COLUMN where the file calls a field otherwise.")
     ] = None,
+    banned: Annotated[
+        list[Path] | None, typer.Option("--banned", help="Count records that hold a word of this list.", metavar="FILE")
+    ] = None,
 ) -> None:
-    """Check a data file: its layout, columns, languages, and every bad row by line. Exit 2 if a row is bad."""
+    """Check a data file: its layout, columns, languages, and every bad row by line. Exit 2 if a row is bad.
+
+    Tells too what `train --deduplicate --scrub --banned` would do to it: repeated texts, personal data, banned words.
+    """
+    from shoplm_audit.data.banned import read_banned
+    from shoplm_audit.data.care import Care
+    from shoplm_audit.data.care import check as checked
     from shoplm_audit.data.readers import check_file, guess_kind
 
     pairs = dict(item.split("=", 1) for item in mapping or [] if "=" in item)
@@ -45,7 +54,9 @@ def check(
     typer.echo("columns: " + ", ".join(f"{field} from {column}" for field, column in found.columns.items()))
     if found.unused:
         typer.echo(f"not used: {', '.join(found.unused)}")
-    typer.echo("languages: " + ", ".join(f"{name} {count}" for name, count in found.languages.items()))
+    if found.rows:
+        care = Care(deduplicate=True, scrub=True, banned=read_banned(banned or []))
+        typer.echo(checked(file, found.kind, pairs, care).as_text())
     for message in found.messages:
         typer.echo(f"bad: {message}", err=True)
     raise typer.Exit(2 if found.bad else 0)

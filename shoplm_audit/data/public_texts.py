@@ -16,24 +16,32 @@ from typing import TYPE_CHECKING, Any
 from shoplm_audit.data.phrases import SENTIMENTS
 from shoplm_audit.data.records import Dialogue, Product, Review, Text
 from shoplm_audit.errors import ConfigError
-from shoplm_audit.prompts import TASKS, Prompts, joined
+from shoplm_audit.prompts import Prompts, joined
 
 if TYPE_CHECKING:
     from shoplm_audit.data.shopworld import World
 
 __all__ = [
+    "PUBLIC_TASKS",
     "Exchange",
     "description_variables",
     "exchanges",
+    "moderation_variables",
     "public_texts",
     "recommendation_variables",
     "reply_variables",
     "review_variables",
     "sentiment_of",
     "sentiment_variables",
+    "summary_variables",
 ]
 
+# The tasks of which ShopWorld has answers.
+PUBLIC_TASKS = ("description", "recommendation", "reply", "review", "sentiment")
+
 _READ = 600  # characters of a review that a sentiment prompt shows
+_SUMMARISED = 8  # reviews of a product that a summary prompt shows, and how much of each
+_SUMMARISED_READ = 300
 
 
 @dataclass(frozen=True, slots=True)
@@ -68,9 +76,19 @@ def sentiment_of(review: Review) -> str:
     return review.label or {1.0: "negative", 2.0: "negative", 4.0: "positive", 5.0: "positive"}.get(review.rating, "")
 
 
-def sentiment_variables(review: Review) -> dict[str, Any]:
+def sentiment_variables(review: Review | Text) -> dict[str, Any]:
     """The variables of the sentiment prompt; of a long review its beginning, so that the question stays in sight."""
     return {"text": review.text[:_READ]}
+
+
+def moderation_variables(text: Review | Text) -> dict[str, Any]:
+    """The variables of the moderation prompt."""
+    return {"text": text.text}
+
+
+def summary_variables(title: str, reviews: Sequence[Review]) -> dict[str, Any]:
+    """The variables of the summary prompt: of the first reviews of a product the beginnings."""
+    return {"title": title, "reviews": [review.text[:_SUMMARISED_READ] for review in reviews[:_SUMMARISED]]}
 
 
 def reply_variables(dialogue: Dialogue, customer: str = "") -> dict[str, Any]:
@@ -84,7 +102,7 @@ def recommendation_variables(customer: str, history: Sequence[Product]) -> dict[
     return {"customer": customer, "history": [product.title for product in history]}
 
 
-def exchanges(world: World, tasks: Sequence[str] = TASKS) -> Iterator[Exchange]:
+def exchanges(world: World, tasks: Sequence[str] = PUBLIC_TASKS) -> Iterator[Exchange]:
     """The public part of a world task by task, in the order of the records.
 
     Sentiment leaves out reviews of three stars; a recommendation's answer is the last purchase.
@@ -106,7 +124,7 @@ def exchanges(world: World, tasks: Sequence[str] = TASKS) -> Iterator[Exchange]:
         yield from makers[task](world)
 
 
-def public_texts(world: World, tasks: Sequence[str] = TASKS, prompts: Prompts | None = None) -> Iterator[Text]:
+def public_texts(world: World, tasks: Sequence[str] = PUBLIC_TASKS, prompts: Prompts | None = None) -> Iterator[Text]:
     """The public training texts: prompt and answer as one text, labelled with the task.
 
     Raises:

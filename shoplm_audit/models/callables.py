@@ -43,7 +43,16 @@ class CallableModel:
 
         Raises:
             ModelError: the function returned something else than one string per prompt.
+            Unsupported: beams, banned phrases or a watermark, which only a model's own decoding can give.
         """
+        for name, usual in (("beams", 1), ("banned", ()), ("mark", None)):
+            if any(getattr(request.sampling, name) != usual for request in requests):
+                what = {"mark": "a watermark (reviews then need --unmarked)", "banned": "banned phrases"}.get(
+                    name, name
+                )
+                raise Unsupported(
+                    f'the python function "{self.name}" draws its texts by itself: it cannot have {what}.'
+                )
         asked = [request for request in requests for _ in range(request.sampling.n)]
         texts = self._function([request.prompt.flat for request in asked])
         if not isinstance(texts, list) or not all(isinstance(text, str) for text in texts):

@@ -8,17 +8,29 @@ Letters in shapes: B rows, V words of the vocabulary.
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Sequence
+import re
+import unicodedata
+from collections.abc import Callable, Iterator, Sequence
 from typing import TYPE_CHECKING
 
 import numpy as np
 
+from shoplm_audit.models.watermark import Marker
 from shoplm_audit.types import Sampling
 
 if TYPE_CHECKING:
     import torch
 
-__all__ = ["before_stop", "choose", "generator_for"]
+__all__ = [
+    "Steering",
+    "before_stop",
+    "choose",
+    "choose_steered",
+    "distribution",
+    "folded",
+    "generator_for",
+    "holding",
+]
 
 
 def generator_for(prompt: str, sampling: Sampling, sample: int) -> np.random.Generator:
@@ -32,24 +44,57 @@ def before_stop(text: str, stop: Sequence[str]) -> str:
     return text[: min((place for mark in stop if mark and (place := text.find(mark)) >= 0), default=len(text))]
 
 
-def choose(logits: torch.Tensor, samplings: Sequence[Sampling], generators: Sequence[np.random.Generator]) -> list[int]:
-    """The next token of each row of `logits` (B, V).
+def folded(text: str) -> str:
+    """The text as banned phrases see it: NFKC, no letter case, no invisible characters, all white space one space."""
+    if not text.isascii():
+        text = unicodedata.normalize("NFKC", unicodedata.normalize("NFKC", text).casefold())
+        text = "".join(character for character in text if unicodedata.category(character) != "Cf")
+    return re.sub(r"\s+", " ", text.casefold())
 
-    Truncation follows the order of transformers: temperature, top_k, top_p, min_p. A draw takes one uniform number
-    through the inverse of the cumulative probabilities, in float64 and in the order of the vocabulary.
+
+def holding(text: str, phrases: Sequence[str], before: str = "") -> list[str]:
+    """The phrases that a text holds, or that its beginning completes after what stands `before` it."""
+    own, ahead, whole = folded(text), folded(before), folded(before + text)
+    found = ((phrase, folded(phrase)) for phrase in phrases)
+    return [phrase for phrase, sought in found if sought in own or whole.count(sought) > ahead.count(sought)]
+
+
+class Steering:
+    """What a request wants beyond a plain draw: phrases that no text holds, and a watermark.
+
+    Phrases are looked for in the text that tokens decode to, so it does not matter how a tokenizer cuts them.
+
+    Args:
+        prompt: what stands before the text; a phrase must not be completed across the two either.
+        sampling: the request's.
+        decoded: from token ids to their text.
+    """
+
+    def __init__(self, prompt: str, sampling: Sampling, decoded: Callable[[Sequence[int]], str]) -> None:
+        self.marker = Marker(sampling.mark) if sampling.mark else None
+        self._banned, self._stop, self._decoded = sampling.banned, sampling.stop, decoded
+        self._before = prompt[-2 * max(map(len, self._banned), default=0) :] if self._banned else ""
+
+    def allows(self, written: Sequence[int], token: int) -> bool:
+        """Whether the text may go on with this token."""
+        if not self._banned:
+            return True
+        text = before_stop(self._decoded([*written, token]), self._stop)
+        return not holding(text, self._banned, self._before)
+
+
+def distribution(logits: torch.Tensor, samplings: Sequence[Sampling]) -> torch.Tensor:
+    """What the next token of each row of `logits` (B, V) is drawn from, (B, V) float64; rows need not sum to 1.
+
+    Truncation follows the order of transformers: temperature, top_k, top_p, min_p.
     """
     import torch
 
-    chosen: list[int] = logits.argmax(-1).tolist()
-    drawn = [row for row, sampling in enumerate(samplings) if sampling.temperature > 0]
-    if not drawn:
-        return chosen
-
     def column(name: str) -> torch.Tensor:
-        values = [getattr(samplings[row], name) for row in drawn]
+        values = [getattr(sampling, name) for sampling in samplings]
         return torch.tensor(values, dtype=torch.float64, device=logits.device)[:, None]  # (B, 1)
 
-    scaled = logits[drawn].double()
+    scaled = logits.double()
     scaled = (scaled - scaled.amax(-1, keepdim=True)) / column("temperature")  # (B, V); a tiny temperature stays finite
     top_k, top_p, min_p = column("top_k"), column("top_p"), column("min_p")
     if bool((top_k > 0).any() or (top_p < 1).any()):
@@ -60,10 +105,61 @@ def choose(logits: torch.Tensor, samplings: Sequence[Sampling], generators: Sequ
         beyond = (top_p < 1) & (likely.cumsum(-1) - likely >= top_p)
         scaled = torch.empty_like(scaled).scatter_(-1, order, ordered.masked_fill(beyond, -torch.inf))
     probability = scaled.softmax(-1)
-    probability = probability * (probability >= min_p * probability.amax(-1, keepdim=True))
-    cumulative = probability.cumsum(-1)
+    return probability * (probability >= min_p * probability.amax(-1, keepdim=True))
+
+
+def choose(logits: torch.Tensor, samplings: Sequence[Sampling], generators: Sequence[np.random.Generator]) -> list[int]:
+    """The next token of each row of `logits` (B, V).
+
+    A draw takes one uniform number through the inverse of the cumulative probabilities, in float64 and in the order of
+    the vocabulary.
+    """
+    import torch
+
+    chosen: list[int] = logits.argmax(-1).tolist()
+    drawn = [row for row, sampling in enumerate(samplings) if sampling.temperature > 0]
+    if not drawn:
+        return chosen
+    cumulative = distribution(logits[drawn], [samplings[row] for row in drawn]).cumsum(-1)
     uniform = torch.tensor([generators[row].random() for row in drawn], dtype=torch.float64, device=logits.device)
     found = torch.searchsorted(cumulative, uniform[:, None] * cumulative[:, -1:], right=True)
     for row, token in zip(drawn, found.clamp(max=logits.shape[-1] - 1).flatten().tolist(), strict=True):
         chosen[row] = token
     return chosen
+
+
+def choose_steered(
+    logits: torch.Tensor, sampling: Sampling, generator: np.random.Generator, written: Sequence[int], steering: Steering
+) -> int | None:
+    """The next token of one row of `logits` (V,), marked and allowed; None where nothing may follow.
+
+    A draw that is not allowed is drawn again without it, which is a draw from the truncated distribution renormalised
+    over what is allowed. Where nothing of it is allowed, the truncation is taken of the rest of the vocabulary.
+    """
+    scores = logits.double().clone()
+    while bool((scores > -np.inf).any()):
+        for token in _tried(scores, sampling, generator, written, steering):
+            if steering.allows(written, token):
+                return token
+            scores[token] = -np.inf
+    return None
+
+
+def _tried(
+    scores: torch.Tensor, sampling: Sampling, generator: np.random.Generator, written: Sequence[int], steering: Steering
+) -> Iterator[int]:
+    """The token that is greedily best, or all that truncation keeps, each drawn from those not drawn before."""
+    marker = steering.marker
+    if sampling.temperature == 0:
+        values = scores.cpu().numpy()
+        yield int((values if marker is None else values + marker.bias(written, len(values))).argmax())
+        return
+    probability = distribution(scores[None], [sampling])[0].cpu().numpy()
+    if marker is not None:
+        probability = marker.apply(probability, written)
+    while probability.any():
+        cumulative = probability.cumsum()
+        token = int(np.searchsorted(cumulative, generator.random() * cumulative[-1], side="right"))
+        token = min(token, len(probability) - 1)
+        yield token
+        probability[token] = 0.0

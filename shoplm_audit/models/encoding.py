@@ -20,10 +20,11 @@ __all__ = ["Encoded", "Encoder", "windows"]
 
 @dataclass(frozen=True, slots=True)
 class Encoded:
-    """Token ids, and the places among them that are scored."""
+    """Token ids, the places among them that are scored, and the ids that an encoder reads, where there is one."""
 
     ids: tuple[int, ...]
     scored: tuple[int, ...]
+    source: tuple[int, ...] = ()
 
 
 class Encoder:
@@ -32,6 +33,10 @@ class Encoder:
     A beginning-of-text token is put before a text where the tokenizer itself does so, and before a text whose first
     token is to be scored, because nothing else would stand before it; the end-of-text token takes its place where a
     tokenizer has no other.
+
+    Attributes:
+        prefix: the tokens that stand before every text.
+        frame: the special tokens that the tokenizer itself puts before and after a text ([CLS] and [SEP] of BERT).
     """
 
     def __init__(self, tokenizer: PreTrainedTokenizerFast) -> None:
@@ -40,7 +45,11 @@ class Encoder:
         self.tokenizer = tokenizer
         begin = tokenizer.bos_token_id
         self._start = tokenizer.eos_token_id if begin is None else begin
-        self._prefix = [begin] if begin is not None and tokenizer("")["input_ids"][:1] == [begin] else []
+        self.prefix: list[int] = [begin] if begin is not None and tokenizer("")["input_ids"][:1] == [begin] else []
+        framed = tokenizer("a", return_special_tokens_mask=True)
+        ids, special = framed["input_ids"], framed["special_tokens_mask"]
+        inside = [place for place, added in enumerate(special) if not added] or [len(ids)]
+        self.frame: tuple[list[int], list[int]] = (ids[: inside[0]], ids[inside[-1] + 1 :])
 
     def rendered(self, request: Generate) -> str:
         """The text a model reads: the chat template's, or the prompt as it stands for `raw` and base models."""
@@ -67,7 +76,7 @@ class Encoder:
         encoded = self._encode([self.rendered(request) for request in requests])["input_ids"]
         bare = [request.raw or not self.tokenizer.chat_template for request in requests]
         return [
-            (self._prefix if plain else []) + ids or [self._begin()] for plain, ids in zip(bare, encoded, strict=True)
+            (self.prefix if plain else []) + ids or [self.begin()] for plain, ids in zip(bare, encoded, strict=True)
         ]
 
     def scored(self, pairs: Sequence[Pair]) -> list[Encoded]:
@@ -77,25 +86,27 @@ class Encoder:
         to the continuation. All tokens that share a character (bytes of a Chinese one) count. Tokens after the last
         scored one are left out: no causal model reads them.
         """
+        rows = []
+        for row in self.placed(pairs):
+            prefix = self.prefix or ([self.begin()] if row.scored[:1] == (0,) else [])
+            last = row.scored[-1] + 1 if row.scored else 0
+            rows.append(Encoded((*prefix, *row.ids[:last]), tuple(place + len(prefix) for place in row.scored)))
+        return rows
+
+    def placed(self, pairs: Sequence[Pair]) -> list[Encoded]:
+        """The same ids and places of the whole text, with nothing put before it."""
         encoded = self._encode([pair.context + pair.continuation for pair in pairs], return_offsets_mapping=True)
         rows = zip(pairs, encoded["input_ids"], encoded["offset_mapping"], strict=True)
-        return [self._places(pair, ids, offsets) for pair, ids, offsets in rows]
-
-    def _places(self, pair: Pair, ids: list[int], offsets: list[tuple[int, int]]) -> Encoded:
-        text = pair.context + pair.continuation
-        start, end = len(pair.context.rstrip()), len(text)
-        if pair.span is not None:
-            start, end = (len(pair.context) + edge for edge in pair.span)
-        places = [
-            place for place, (begin, stop) in enumerate(offsets) if start <= _first_character(text, begin, stop) < end
-        ]
-        prefix = self._prefix or ([self._begin()] if places[:1] == [0] else [])
-        last = places[-1] + 1 if places else 0
-        return Encoded((*prefix, *ids[:last]), tuple(place + len(prefix) for place in places))
+        return [Encoded(tuple(ids), tuple(_places(pair, offsets))) for pair, ids, offsets in rows]
 
     def length(self, text: str) -> int:
         """How many tokens a text is."""
-        return len(self._encode([text])["input_ids"][0]) + len(self._prefix)
+        return len(self.ids(text)) + len(self.prefix)
+
+    def ids(self, text: str) -> list[int]:
+        """The tokens of a text, with nothing put before or after it."""
+        ids: list[int] = self._encode([text])["input_ids"][0]
+        return ids
 
     def decoded(self, ids: Sequence[int]) -> str:
         """The text of new tokens, without special ones."""
@@ -105,10 +116,27 @@ class Encoder:
         # verbose=False: a text longer than the context is windowed or cut here, and counted.
         return self.tokenizer(texts, add_special_tokens=False, verbose=False, **options)
 
-    def _begin(self) -> int:
+    @property
+    def filler(self) -> int:
+        """The token that fills up the shorter rows of a batch; nobody looks at it."""
+        tokenizer = self.tokenizer
+        return next((one for one in (tokenizer.pad_token_id, tokenizer.eos_token_id) if one is not None), 0)
+
+    def begin(self) -> int:
+        """The token that begins a text where something has to."""
         if self._start is None:
             raise Unsupported("The tokenizer has neither a beginning- nor an end-of-text token to begin a text with.")
         return int(self._start)
+
+
+def _places(pair: Pair, offsets: list[tuple[int, int]]) -> Iterator[int]:
+    text = pair.context + pair.continuation
+    start, end = len(pair.context.rstrip()), len(text)
+    if pair.span is not None:
+        start, end = (len(pair.context) + edge for edge in pair.span)
+    for place, (begin, stop) in enumerate(offsets):
+        if start <= _first_character(text, begin, stop) < end:
+            yield place
 
 
 def _first_character(text: str, begin: int, end: int) -> int:

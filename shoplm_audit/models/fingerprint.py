@@ -18,7 +18,14 @@ _PIECE = 1 << 22
 # Bookkeeping that a copy, a hub or another version of transformers may change without changing an answer.
 _VOLATILE = frozenset(
     {"_name_or_path", "name_or_path", "transformers_version", "_commit_hash", "is_local", "local_files_only"}
-    | {"base_model_name_or_path", "tokenizer_file", "special_tokens_map_file", "_from_model_config"}
+    | {
+        "base_model_name_or_path",
+        "peft_version",
+        "inference_mode",
+        "tokenizer_file",
+        "special_tokens_map_file",
+        "_from_model_config",
+    }
 )
 _SETTINGS = ("config.json", "generation_config.json", "adapter_config.json", "tokenizer_config.json")
 _TEXTS = (
@@ -33,8 +40,8 @@ def digest_of(path: Path) -> str:
         return f"sha256:{hashlib.file_digest(file, 'sha256').hexdigest()}"
 
 
-def fingerprint_of(folder: Path) -> str:
-    """The SHA-256 of a model folder's content, as "sha256:...".
+def fingerprint_of(folder: Path, base: Path | None = None) -> str:
+    """The SHA-256 of a model folder's content, as "sha256:..."; of an adapter that of its base's folder too.
 
     Tensors count by name, type, shape and bytes, so another division into files is the same model; settings count
     by value, without the keys that only keep books. Pickled weights and code, which need --trust, count by bytes.
@@ -61,6 +68,8 @@ def fingerprint_of(folder: Path) -> str:
     for path in sorted(extra):
         if path.name != "training_args.bin":
             add("file", path.name, digest_of(path))
+    if base is not None:
+        add("base", "", fingerprint_of(base))
     return f"sha256:{total.hexdigest()}"
 
 

@@ -20,13 +20,26 @@ import numpy as np
 from shoplm_audit.models.batching import batches
 from shoplm_audit.record import TrainingRecord
 from shoplm_audit.store import Store, digest
-from shoplm_audit.types import LOG_PROB, Columns, Generate, Model, Pair, TokenScores
+from shoplm_audit.types import LOG_PROB, Columns, Generate, Model, Pair, Sampling, TokenScores
 
 __all__ = ["ANSWERS_VERSION", "Remembered", "decode_scores", "encode_scores"]
 
 ANSWERS_VERSION = "1"  # raised whenever the code that computes answers changes what they are
 
 Asked = TypeVar("Asked", Generate, Pair)
+
+
+def _plain(request: Generate | Pair) -> dict[str, Any]:
+    """A request as plain data; fields that are newer than the first keys count only where they are used."""
+    data = asdict(request)
+    if isinstance(request, Generate):
+        usual = asdict(Sampling())
+        data["sampling"] = {
+            name: value
+            for name, value in data["sampling"].items()
+            if name not in ("beams", "banned", "mark") or value != usual[name]
+        }
+    return data
 
 
 def encode_scores(scores: TokenScores) -> dict[str, list[float]]:
@@ -103,7 +116,7 @@ class Remembered:
 
     def _answer(self, kind: str, requests: list[Asked], compute: Callable[[list[Asked]], list[Any]]) -> list[Any]:
         answers: list[Any] = [None] * len(requests)
-        data = [asdict(request) for request in requests]
+        data = [_plain(request) for request in requests]
         for indices in self._plan(requests):
             batch = [data[i] for i in indices]
             shared = digest(batch) if self.batch_sensitive else ""

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Any, Protocol, runtime_checkable
+from typing import Any, Protocol, TypeAlias, runtime_checkable
 
 import numpy as np
 
@@ -58,11 +58,21 @@ class Run:
     exchanges: tuple[Exchange, ...]
 
 
+@dataclass(frozen=True, slots=True)
 class _Failed:
     """Stands for an answer that did not come; says why."""
 
-    def __init__(self, note: str) -> None:
-        self.note = note
+    note: str
+
+
+@dataclass(frozen=True, slots=True)
+class _Unable:
+    """Stands for an answer that this kind of model cannot give; says why."""
+
+    note: str
+
+
+_Reply: TypeAlias = Answer | _Failed | _Unable
 
 
 @dataclass(slots=True)
@@ -95,7 +105,12 @@ class _Talk:
             text = next((e.answer for e in reversed(self.exchanges) if isinstance(e.answer, str)), "")
             self.done = Observation(self.case, {"text": text}, "unparsed", str(fault))
 
-    def receive(self, answers: list[Answer | _Failed]) -> None:
+    def receive(self, answers: list[_Reply]) -> None:
+        unable = next((answer.note for answer in answers if isinstance(answer, _Unable)), None)
+        if unable is not None:
+            # The probe may ask for something else; one that does not lets it through to the caller.
+            self.step(lambda: self.steps.throw(Unsupported(unable)))
+            return
         failed = next((answer for answer in answers if isinstance(answer, _Failed)), None)
         if failed is not None:
             self.steps.close()
@@ -140,7 +155,8 @@ def observe(
         on_round: called with the number of requests of a round before they are asked.
 
     Raises:
-        Unsupported: a model cannot do what the probe asks, or a role is missing.
+        Unsupported: a model cannot do what the probe asks, or a role is missing, and the probe asks for nothing else:
+            it is raised where the probe yielded, for all requests that were put to the model together.
         AuditError: the machine or an endpoint failed.
     """
     talks = _start(probe, cases)
@@ -154,26 +170,32 @@ def observe(
     return Run(Observations(rows), tuple(exchange for talk in talks for exchange in talk.exchanges))
 
 
-def _answers(flat: list[tuple[_Talk, Request]], models: Mapping[str, Model], key: str) -> list[Answer | _Failed]:
+def _answers(flat: list[tuple[_Talk, Request]], models: Mapping[str, Model], key: str) -> list[_Reply]:
     """All answers of a round; requests to one model for one kind of thing go together."""
-    answers: list[Answer | _Failed] = [_Failed("not asked")] * len(flat)
+    answers: list[_Reply] = [_Failed("not asked")] * len(flat)
     kinds: dict[tuple[str, Any], list[int]] = {}
     for i, (_, request) in enumerate(flat):
         kinds.setdefault((request.role, getattr(request, "columns", None)), []).append(i)
     for (role, _), indices in kinds.items():
-        model = models.get(role)
-        if model is None:
-            raise Unsupported(f'needs a model for the role "{role}": name one with --with {role}=SPEC')
-        if isinstance(model, AnswersByCase) and model.answers_by_case:
-            found = _recorded(model, [flat[i] for i in indices], key)
-        else:
-            found = _asked(model, [flat[i][1] for i in indices])
+        try:
+            found = _replies(role, models.get(role), [flat[i] for i in indices], key)
+        except Unsupported as fault:
+            # All of them, also those that it could have answered: which cases fall back must not depend on batches.
+            found = [_Unable(str(fault))] * len(indices)
         for i, answer in zip(indices, found, strict=True):
             answers[i] = answer
     return answers
 
 
-def _asked(model: Model, requests: list[Request]) -> list[Answer | _Failed]:
+def _replies(role: str, model: Model | None, flat: list[tuple[_Talk, Request]], key: str) -> list[_Reply]:
+    if model is None:
+        raise Unsupported(f'needs a model for the role "{role}": name one with --with {role}=SPEC')
+    if isinstance(model, AnswersByCase) and model.answers_by_case:
+        return _recorded(model, flat, key)
+    return _asked(model, [request for _, request in flat])
+
+
+def _asked(model: Model, requests: list[Request]) -> list[_Reply]:
     try:
         return _call(model, requests)
     except (AuditError, Unsupported):
@@ -185,7 +207,7 @@ def _asked(model: Model, requests: list[Request]) -> list[Answer | _Failed]:
         return [answer for request in requests for answer in _asked(model, [request])]
 
 
-def _call(model: Model, requests: list[Request]) -> list[Answer | _Failed]:
+def _call(model: Model, requests: list[Request]) -> list[_Reply]:
     if isinstance(requests[0], Score):
         scores = model.score([r.pair for r in requests if isinstance(r, Score)], requests[0].columns)
         if len(scores) != len(requests):
@@ -203,9 +225,9 @@ def _call(model: Model, requests: list[Request]) -> list[Answer | _Failed]:
     ]
 
 
-def _recorded(model: AnswersByCase, flat: list[tuple[_Talk, Request]], key: str) -> list[Answer | _Failed]:
+def _recorded(model: AnswersByCase, flat: list[tuple[_Talk, Request]], key: str) -> list[_Reply]:
     """The recorded texts; samples of a case are counted over all that it asks for."""
-    answers: list[Answer | _Failed] = []
+    answers: list[_Reply] = []
     counted: dict[str, int] = {}
     for talk, request in flat:
         if isinstance(request, Score):

@@ -7,20 +7,23 @@ strip(axis, [Bar(0.1, 0.05, 0.17, "fail", "Rate contradicted: 10 % [5 %, 17 %]")
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
+from typing import Any
 
 from markupsafe import Markup
 
+from shoplm_audit.rendering.masking import visible
 from shoplm_audit.rendering.wording import limit
 
-__all__ = ["Axis", "Bar", "axis_of", "curve", "scale", "strip"]
+__all__ = ["Axis", "Bar", "axis_of", "curves_by_step", "scale", "strip"]
 
 _ROW = 22  # pixels per interval
 # A verdict can be told by the shape of its mark, without its colour: a disc, a diamond, a ring (by CSS), a square.
 _DISC = "M-4.5 0a4.5 4.5 0 1 0 9 0a4.5 4.5 0 1 0 -9 0Z"
 _MARKS = {"pass": _DISC, "undecided": _DISC, "fail": "M-6 0L0 -6L6 0L0 6Z", "plain": "M-3.5 -3.5H3.5V3.5H-3.5Z"}
 _POINTS = 240  # of a curve; more cannot be seen
+_LARGEST = 1e12  # of a number in a curve; axes of larger ones lose their digits
 
 
 @dataclass(frozen=True, slots=True)
@@ -127,27 +130,58 @@ def _interval(axis: Axis, bar: Bar, y: int) -> list[Markup]:
     return [*out, Markup("</g>")]
 
 
-def curve(name: str, points: Sequence[Sequence[float]]) -> Markup:
-    """A curve of (step, value) points with both axes; "" where fewer than two points are finite."""
-    finite = [(float(p[0]), float(p[1])) for p in points if len(p) == 2 and all(math.isfinite(x) for x in p)]
-    if len(finite) < 2:
+def curves_by_step(unit: str, curves: Mapping[str, Sequence[Any]]) -> Markup:
+    """Curves of (step, value) points on common axes, told apart by their dashes too; "" where none can be drawn.
+
+    A curve needs two points with finite numbers; points that are none are passed over.
+
+    Args:
+        unit: what the values are, for the caption ("Loss in nats").
+        curves: name to points.
+    """
+    drawn = {name: _thinned(points) for name, points in curves.items()}
+    drawn = {name: points for name, points in drawn.items() if len(points) > 1}
+    if not drawn:
         return Markup("")
-    every = math.ceil(len(finite) / _POINTS)
-    kept = [*finite[:-1:every], finite[-1]]
-    across = axis_of([x for x, _ in kept])
-    up = axis_of([y for _, y in kept], ticks=3)
-    path = " ".join(f"{across.at(x):g},{round(100 - up.at(y), 2):g}" for x, y in kept)
-    title = f"{name}: from {kept[0][1]:.4g} at step {kept[0][0]:g} to {kept[-1][1]:.4g} at step {kept[-1][0]:g}"
-    out = [Markup('<div class="curve"><svg role="img" height="150"><title>{}</title>').format(title)]
+    across = axis_of([x for points in drawn.values() for x, _ in points])
+    up = axis_of([y for points in drawn.values() for _, y in points], ticks=3)
+    told = "; ".join(
+        f"{name}: from {points[0][1]:.4g} at step {points[0][0]:g} to {points[-1][1]:.4g} at step {points[-1][0]:g}"
+        for name, points in drawn.items()
+    )
+    names = Markup(" ").join(
+        Markup('<span class="key"><svg width="26" height="10" aria-hidden="true">{}</svg> {}</span>').format(
+            Markup('<line class="course-{}" x1="0" x2="26" y1="5" y2="5"/>').format(i), visible(name)
+        )
+        for i, name in enumerate(drawn)
+    )
+    out = [
+        Markup("<figure><figcaption>{} by step {}</figcaption>").format(unit, names),
+        Markup('<div class="curve"><svg role="img" height="150"><title>{} by step</title><desc>{}</desc>').format(
+            unit, visible(told)
+        ),
+    ]
     for tick in up.ticks:
         y = round(100 - up.at(tick), 2)
         out.append(Markup('<line class="grid" x1="0%" x2="100%" y1="{}%" y2="{}%"/>').format(y, y))
-    out.append(
-        Markup(
-            '<svg viewBox="0 0 100 100" preserveAspectRatio="none" width="100%" height="100%">'
-            '<polyline points="{}" vector-effect="non-scaling-stroke"/></svg></svg>'
-        ).format(path)
-    )
-    out.append(Markup('<div class="up" aria-hidden="true">'))
+    out.append(Markup('<svg viewBox="0 0 100 100" preserveAspectRatio="none" width="100%" height="100%">'))
+    for i, points in enumerate(drawn.values()):
+        path = " ".join(f"{across.at(x):g},{round(100 - up.at(y), 2):g}" for x, y in points)
+        out.append(
+            Markup('<polyline class="course-{}" points="{}" vector-effect="non-scaling-stroke"/>').format(i, path)
+        )
+    out.append(Markup('</svg></svg><div class="up" aria-hidden="true">'))
     out.extend(Markup('<span data-at="{}">{:g}</span>').format(round(up.at(t)), t) for t in reversed(up.ticks))
-    return Markup("").join([*out, Markup("</div>"), scale(across, ""), Markup("</div>")])
+    return Markup("").join([*out, Markup("</div>"), scale(across, ""), Markup("</div></figure>")])
+
+
+def _thinned(points: Sequence[Any]) -> list[tuple[float, float]]:
+    finite = [
+        (float(point[0]), float(point[1]))
+        for point in points
+        if isinstance(point, list | tuple)
+        and len(point) == 2
+        and all(isinstance(x, int | float) and math.isfinite(x) and abs(x) < _LARGEST for x in point)
+    ]
+    every = max(1, math.ceil(len(finite) / _POINTS))
+    return [*finite[:-1:every], *finite[-1:]]

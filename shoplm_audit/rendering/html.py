@@ -23,9 +23,10 @@ from markupsafe import Markup, escape
 
 from shoplm_audit.errors import ConfigError
 from shoplm_audit.rendering import wording
-from shoplm_audit.rendering.charts import Axis, Bar, axis_of, curve, scale, strip
+from shoplm_audit.rendering.charts import Axis, Bar, axis_of, scale, strip
 from shoplm_audit.rendering.examples import Example, examples_of
 from shoplm_audit.rendering.masking import mask, mask_credentials, visible
+from shoplm_audit.rendering.training import training_view
 from shoplm_audit.results import AuditResult, EstimateResult, GateResult, Result, SuiteResult
 
 __all__ = ["IndexEntry", "render_html", "render_index"]
@@ -109,14 +110,13 @@ def render_html(audit: AuditResult, *, banner: str = "") -> str:
     result = audit.result
     share = _EVIDENCE // max(1, len(result.suites))
     suites = [_suite_view(suite, audit, share) for suite in result.suites]
-    curves = (result.model.training or {}).get("curves") or {}
     return _page(
         "report.html.j2",
         result=result,
         banner=banner,
         suites=suites,
         out_of_scope=[g for s in result.suites for g in s.gates if str(g.verdict) == "not_applicable"],
-        curves=[(name, curve(name, points)) for name, points in sorted(curves.items())],
+        training=training_view(result.model.training) if result.model.training else None,
     )
 
 

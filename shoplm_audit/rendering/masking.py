@@ -11,6 +11,7 @@ import re
 import unicodedata
 from collections.abc import Sequence
 
+from shoplm_audit.data.personal import find_personal
 from shoplm_audit.types import Case
 
 __all__ = ["COVER", "mask", "mask_credentials", "secrets_of", "visible"]
@@ -52,6 +53,9 @@ def mask(text: str, secrets: Sequence[str] = ()) -> str:
     'Call 5••••••2 about the 20000 mAh bank.'
     """
     covered = _MASKED.sub(lambda found: found[0] if _DATE.fullmatch(found[0]) else _cover(found[0]), text)
+    for found in find_personal(text, ""):  # what only check digits, numbering plans or the words around it tell
+        hidden = covered[: found.start] + _cover(text[found.start : found.end]) + covered[found.end :]
+        covered = "".join(COVER if COVER in pair else pair[0] for pair in zip(covered, hidden, strict=True))
     return _cover_runs(text, covered, secrets) if secrets else covered
 
 

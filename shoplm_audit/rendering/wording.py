@@ -16,6 +16,8 @@ __all__ = [
     "ORDER",
     "VERDICTS",
     "Said",
+    "amount",
+    "duration",
     "estimate_of",
     "headline",
     "label",
@@ -171,3 +173,30 @@ def within(confidence: float) -> str:
     """What an interval of this run means."""
     each, both = f"{100 * confidence:.4g}", f"{100 * (2 * confidence - 1):.4g}"
     return f"both bounds hold at {each} % each (the interval covers {both} %)"
+
+
+def amount(value: float, unit: str = "") -> str:
+    """A number of units with three digits and the prefix that suits it.
+
+    >>> amount(1.234e10, "FLOP"), amount(3912.0), amount(0.0)
+    ('12.3 GFLOP', '3,910', '0')
+    """
+    if not unit and value < 1e6:
+        return f"{float(f'{value:.3g}'):,g}"
+    steps = max(0, min(8, math.floor(math.log10(float(f"{value:.3g}")) / 3))) if value else 0
+    words = ("", "", " million", " billion", " trillion", " quadrillion", " quintillion", " sextillion", " septillion")
+    scaled = f"{value / 1000**steps:.3g}"
+    return f"{scaled} {' kMGTPEZY'[steps].strip()}{unit}" if unit else f"{scaled}{words[steps]}"
+
+
+def duration(seconds: float) -> str:
+    """A time in the two units that matter.
+
+    >>> duration(12.34), duration(3725)
+    ('12.3 s', '1 h 2 min')
+    """
+    if seconds < 60:
+        return f"{seconds:.3g} s"
+    whole = round(seconds)
+    hours, minutes = whole // 3600, whole % 3600 // 60
+    return f"{hours:,} h {minutes} min" if hours else f"{minutes} min {whole % 60} s"

@@ -7,15 +7,17 @@ plan_private(settings, 0.5, public, private, units=400)
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
-from shoplm_audit.errors import ConfigError
+from shoplm_audit.errors import AuditError, ConfigError
 from shoplm_audit.record import Guarantee, TrainingRecord
 from shoplm_audit.training.accounting import accountant_name, default_delta, epsilon_spent, noise_for
 from shoplm_audit.training.corpus import Example
 from shoplm_audit.training.settings import TrainSettings
+from shoplm_audit.training.state import State
 
 __all__ = ["PrivatePlan", "guarantee_of", "plan_private"]
 
@@ -84,8 +86,24 @@ def plan_private(
     return PrivatePlan(units, expected, rate, delta, noise)
 
 
-def guarantee_of(settings: TrainSettings, plan: PrivatePlan, insecure: bool) -> Guarantee:
-    """The guarantee of a run that took all its steps; epsilon is computed anew and written rounded up."""
+def guarantee_of(
+    settings: TrainSettings,
+    plan: PrivatePlan,
+    state: State,
+    preflight: str,
+    data_card: Mapping[str, Any],
+    insecure: bool,
+) -> Guarantee:
+    """The guarantee of a run; epsilon is computed anew and written rounded up.
+
+    A run that stopped early is charged for all its planned steps: when it stops follows from what the steps gave away.
+
+    Raises:
+        AuditError: the ledger does not hold the steps that were planned, so nothing can be promised.
+    """
+    paid = {(noise, rate) for noise, rate, _ in state.ledger}
+    if paid != {(plan.noise_multiplier, plan.rate)} or sum(n for _, _, n in state.ledger) != state.step:
+        raise AuditError(f"The ledger of private steps is {state.ledger} after {state.step} steps: no guarantee holds.")
     epsilon = epsilon_spent(plan.rate, plan.noise_multiplier, settings.steps, plan.delta)
     whose = (
         f"all records of any one user (of which at most {settings.records_per_user}, drawn afresh, enter a step)"
@@ -99,8 +117,18 @@ def guarantee_of(settings: TrainSettings, plan: PrivatePlan, insecure: bool) -> 
         f"independently with probability {plan.rate:.4g} (Poisson), clipping its gradient to norm "
         f"{settings.clip_norm:g} and adding Gaussian noise of {plan.noise_multiplier:.4g} times that to the sum. "
         "Not covered: public texts, whose gradient is added without noise; the tokenizer and a base checkpoint, which "
-        "are taken to be made from public texts; the choice of settings; the printed counts of units and records."
+        "are taken to be made from public texts; the choice of settings; the printed counts of units and records; the "
+        "run's time, memory, tokens and FLOPs, which are printed to two digits."
     )
+    if settings.objective == "classify":
+        sentence += " The list of labels is that of the data."
+    if settings.searched:
+        sentence += f" These settings were chosen by {settings.searched} earlier runs on the same private data."
+    if any(card.get("touches_privacy") for card in data_card.values()):
+        sentence += (
+            " Repeated records were removed before training, so that one record could decide about another: the "
+            "guarantee is that of the data that was left, not of the data before."
+        )
     if settings.canaries:
         sentence += " Invented canaries are among the units, each under the same guarantee."
     return Guarantee(
@@ -114,5 +142,6 @@ def guarantee_of(settings: TrainSettings, plan: PrivatePlan, insecure: bool) -> 
         units=plan.units,
         accountant=accountant_name(),
         sentence=sentence,
+        preflight=preflight,
         void="Noise and sampling came from a given seed: who knows it can take the noise off." if insecure else "",
     )

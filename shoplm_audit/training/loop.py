@@ -9,42 +9,39 @@ private mean is noisy; the public one carries no noise, because nobody is hidden
 
 from __future__ import annotations
 
-import math
+import hashlib
+import json
 import os
 import shutil
-import time
+import warnings
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
-from shoplm_audit.errors import AuditError, ConfigError, DataError, MachineError
+from shoplm_audit.errors import ConfigError, DataError, MachineError
+from shoplm_audit.models.fingerprint import fingerprint_of
 from shoplm_audit.record import DataUsed, TrainingRecord
-from shoplm_audit.training.causal import context_of, load_base, new_model, record_losses, without_bars
-from shoplm_audit.training.corpus import Example, Row, collate, digest_of, encode
+from shoplm_audit.training import state as states
+from shoplm_audit.training.corpus import Example, digest_of
 from shoplm_audit.training.guarantee import PrivatePlan, guarantee_of, plan_private
 from shoplm_audit.training.members import Division, divide
-from shoplm_audit.training.private import PoissonSampler, PrivateGradients
+from shoplm_audit.training.objectives import Causal, Objective, labels_of, objective_of
+from shoplm_audit.training.parallel import Processes
 from shoplm_audit.training.settings import TrainSettings
+from shoplm_audit.training.shapes import adapted, context_of, load_base, merged, new_model, without_bars
+from shoplm_audit.training.steps import Learned, Progress, Run
 from shoplm_audit.training.tokenizer import learn_tokenizer, load_tokenizer
 
 __all__ = ["Progress", "train"]
 
 _HELD_OUT_SHARE, _HELD_OUT_MOST = 0.05, 64
-_REPORTS = 20
-
-
-@dataclass(frozen=True, slots=True)
-class Progress:
-    """Where a training stands. `loss` is of public rows only in a private run; nan where there are none."""
-
-    step: int
-    steps: int
-    loss: float
-    tokens_per_second: float
-    seconds_left: float
+_CONTEXT, _BASE_CONTEXT = 160, 512  # tokens of a row where none are asked for: of a new model, and the most of a base
+_STRANGERS = 2000
+# What may change between two sittings: it shapes speed and what is kept, or follows from what was learned so far.
+_FREE = ("learning_rate", "micro_batch", "save_every", "patience")
 
 
 def train(
@@ -54,9 +51,14 @@ def train(
     out: Path,
     progress: Callable[[Progress], None] = lambda _: None,
     *,
+    device: str = "",
+    data_card: dict[str, Any] | None = None,
     insecure_seed: int | None = None,
 ) -> TrainingRecord:
     """Trains a model and writes the checkpoint in one move: `out` is complete or is not there.
+
+    What is learned so far is kept in `<out>.unfinished`: after an interruption or a fault the same call goes on from
+    there. A plain run then ends in the same weights; a private one in the same ledger, under fresh noise.
 
     Args:
         settings: how.
@@ -64,7 +66,9 @@ def train(
             in a private run.
         private: examples of units that are put in or left out by coin, and hidden where `settings.epsilon` is given.
         out: a folder that does not exist or is empty.
-        progress: called about twenty times.
+        progress: called after each step.
+        device: "cpu", "cuda", ...; "" takes a GPU where there is one.
+        data_card: what was dropped from the data and why, for the record.
         insecure_seed: makes the noise of a private run repeatable, for tests; the record calls its guarantee void.
 
     Returns:
@@ -72,63 +76,116 @@ def train(
 
     Raises:
         ConfigError: settings that do not fit the data, told before anything is loaded.
-        AuditError: the loss is no longer a number; nothing is written.
+        AuditError: the loss is no longer a number; the last good state is kept.
+        MachineError: the disk is full; the last good state is kept.
         ModelError: the base is no model, or cannot be trained privately.
     """
-    began = time.perf_counter()
     _check_output(out)
+    processes = Processes.begin(device)
     division = divide(private, settings)
     if not public and not division.units:
         raise DataError("There is nothing to train on: no public text, and no private unit was put in.")
     share = settings.private_share if public and division.units else float(bool(division.units))
     plan = plan_private(settings, share, public, private, len(division.units)) if settings.epsilon is not None else None
-    model, tokenizer = _model_and_tokenizer(settings, public, division, plan is not None)
-    context = min(settings.context, context_of(model)) if settings.base else settings.context
+    labels = labels_of([*public, *private]) if settings.objective == "classify" else ()
+    training = _digest(settings, public, private, insecure_seed)
+    found = states.latest(states.unfinished(out), training, _warned)
+    model, tokenizer, settings = _model_and_tokenizer(settings, public, division, plan is not None, labels)
     learned, held_out = _hold_out(public, settings.seed)
-    public_rows = encode(learned, tokenizer, context)
-    private_rows = [encode(unit.examples, tokenizer, context) for unit in division.units]
-    run = _Run(settings, model, tokenizer.pad_token_id, public_rows, private_rows, share, plan, insecure_seed)
-    curves = run.steps(encode(held_out, tokenizer, context), progress)
-    examples = [example for unit in division.units for example in unit.examples]
-    # A plain digest would let anyone who guesses the rest of the data test whether a record is in it.
-    digest = "" if plan else digest_of(examples)
-    used = [DataUsed("public", digest_of(learned), len(learned), len(learned), False)] if public else []
-    used += [DataUsed("private", digest, len(examples), len(division.units), True)] if examples else []
-    seconds = time.perf_counter() - began
-    truncated = [row.truncated for row in public_rows] + (
-        [] if plan else [r.truncated for own in private_rows for r in own]
-    )
+    rows, objective = _encoded(settings, model, tokenizer, learned, held_out, division, share, plan is not None)
+    _check_batch(settings, rows, plan)
+    run = Run(settings, model.to(processes.device), objective, rows, plan, processes, found, insecure_seed)
+    state = run.steps(states.unfinished(out), training, progress)
+    finished = merged(run.finished())
+    truncated = [*rows.public, *(row for own in rows.private if plan is None for row in own)]
     record = TrainingRecord(
         objective=settings.objective,
         base=Path(settings.base).name,
-        steps=settings.steps,
+        steps=state.step,
         seed=settings.seed,
-        data=tuple(used),
-        privacy=guarantee_of(settings, plan, insecure_seed is not None) if plan else None,
+        data=_used(learned, division, plan is not None),
+        privacy=guarantee_of(settings, plan, state, run.preflight, data_card or {}, insecure_seed is not None)
+        if plan
+        else None,
         tokenizer="base" if settings.base else "byte-level BPE" if public or not plan else "bytes",
         settings=settings.publishable,
-        curves=curves,
-        cost={
-            "seconds": round(seconds, 1),
-            "parameters": float(sum(parameter.numel() for parameter in model.parameters())),
-            "rows_truncated": float(sum(truncated)),
-        },
+        curves=state.curves,
+        # Of a private run, cut rows are counted among the public ones: the others would tell about private records.
+        cost=run.cost() | {"rows_truncated": float(sum(row.truncated for row in truncated))},
+        data_card=data_card or {},
         secrets=division.secrets if private or division.secrets.canaries else None,
     )
-    _write(out, model, tokenizer, record)
+    if processes.first:
+        _write(out, finished, tokenizer, record)
+        states.forget(states.unfinished(out))
+    processes.wait()
     return record
 
 
+def _warned(message: str) -> None:
+    warnings.warn(message, stacklevel=3)
+
+
+def _check_batch(settings: TrainSettings, rows: Learned, plan: PrivatePlan | None) -> None:
+    ours, theirs = rows.sizes(settings.batch)
+    records = sum(len(own) for own in rows.private)
+    for count, least, whose in ((len(rows.public), theirs, "public"), (records, 0 if plan else ours, "private")):
+        if least > count:
+            raise ConfigError(
+                f"A step takes {least} {whose} rows of {count}. Lower batch (now {settings.batch}), or give more data."
+            )
+
+
 def _model_and_tokenizer(
-    settings: TrainSettings, public: Sequence[Example], division: Division, hidden: bool
-) -> tuple[Any, Any]:
+    settings: TrainSettings, public: Sequence[Example], division: Division, hidden: bool, labels: tuple[str, ...]
+) -> tuple[Any, Any, TrainSettings]:
+    """The network, its tokenizer, and the settings with the context that was chosen."""
     if settings.base:
-        return load_base(Path(settings.base)), load_tokenizer(Path(settings.base))
+        folder = Path(settings.base)
+        model, tokenizer = (
+            load_base(folder, settings.objective, labels, seed=settings.seed),
+            load_tokenizer(folder, settings.objective),
+        )
+        reads = context_of(model)
+        if settings.context > reads:
+            raise ConfigError(f'context is {settings.context}: "{settings.base}" reads {reads} tokens. Lower it.')
+        written = (model.config.architectures or [""])[0]
+        if settings.adapter and settings.objective == "masked" and written.endswith("Model"):
+            raise ConfigError(
+                f'"{settings.base}" has no head for masked tokens, and an adapter would leave a new one as '
+                "it is. Train without the adapter."
+            )
+        settings = replace(settings, context=settings.context or min(reads, _BASE_CONTEXT))
+        return adapted(model, settings) if settings.adapter else model, tokenizer, settings
     texts = [example.text for example in public]
     if not hidden:
         texts += [example.text for unit in division.units for example in unit.examples]
-    tokenizer = learn_tokenizer(texts, settings.vocabulary)
-    return new_model(settings, tokenizer), tokenizer
+    tokenizer = learn_tokenizer(texts, settings.vocabulary, settings.objective)
+    settings = replace(settings, context=settings.context or _CONTEXT)
+    return new_model(settings, tokenizer, labels), tokenizer, settings
+
+
+def _encoded(
+    settings: TrainSettings,
+    model: Any,
+    tokenizer: Any,
+    learned: Sequence[Example],
+    held_out: Sequence[Example],
+    division: Division,
+    share: float,
+    hidden: bool,
+) -> tuple[Learned, Objective]:
+    strangers = [example.text for example in learned]
+    if not hidden:
+        strangers += [example.text for unit in division.units for example in unit.examples]
+    objective = objective_of(settings.objective, tokenizer, model, settings.context, strangers[:_STRANGERS])
+    rows, own = objective.rows(learned), [objective.rows(unit.examples) for unit in division.units]
+    if settings.pack and isinstance(objective, Causal):
+        rows, own = objective.packed(rows), [objective.packed(records) for records in own]
+    # Where nothing is public, a plain run is watched on the units that its coins left out.
+    watched = held_out or ([] if hidden else division.left_out)
+    shown = objective.drawn(objective.rows(watched[:_HELD_OUT_MOST]), np.random.default_rng([settings.seed, 4]))
+    return Learned(rows, own, shown, share), objective
 
 
 def _hold_out(public: Sequence[Example], seed: int) -> tuple[list[Example], list[Example]]:
@@ -138,141 +195,23 @@ def _hold_out(public: Sequence[Example], seed: int) -> tuple[list[Example], list
     return learned, [public[i] for i in sorted(chosen)]
 
 
-class _Run:
-    """The steps of one training."""
-
-    def __init__(
-        self,
-        settings: TrainSettings,
-        model: Any,
-        padding: int,
-        public: list[Row],
-        private: list[list[Row]],
-        share: float,
-        plan: PrivatePlan | None,
-        insecure_seed: int | None,
-    ) -> None:
-        import torch
-
-        self._settings, self._model, self._padding = settings, model, padding
-        self._parameters = [parameter for parameter in model.parameters() if parameter.requires_grad]
-        self._optimizer = torch.optim.AdamW(
-            self._parameters, settings.learning_rate, betas=(0.9, 0.95), weight_decay=settings.weight_decay
-        )
-        self._engine: PrivateGradients | None = None
-        self._sampler: PoissonSampler | None = None
-        rng = np.random.default_rng([settings.seed, 2])
-        records = [row for own in private for row in own]
-        self._share = share
-        ours = max(1, round(settings.batch * share)) if private and share else 0
-        theirs = max(1, settings.batch - ours) if public and share < 1 else 0
-        self._public = _shuffled(public, theirs, rng)
-        self._private = _shuffled(records, 0 if plan else ours, rng)
-        if plan:
-            self._engine = PrivateGradients(
-                model,
-                self._optimizer,
-                clip_norm=settings.clip_norm,
-                noise_multiplier=plan.noise_multiplier,
-                expected_units=plan.expected,
-                micro_batch=settings.micro_batch,
-                padding=padding,
-                insecure_seed=insecure_seed,
-            )
-            # None takes 128 bits of the operating system's entropy, which are never stored.
-            self._sampler = PoissonSampler(
-                private, plan.rate, settings.records_per_user, np.random.default_rng(insecure_seed)
-            )
-
-    def steps(self, held_out: list[Row], progress: Callable[[Progress], None]) -> dict[str, list[list[float]]]:
-        """Takes every step; returns the loss curves that may be published."""
-        import torch
-
-        settings = self._settings
-        if self._engine:
-            self._engine.preflight(self._model.get_input_embeddings().num_embeddings, context_of(self._model))
-        curves: dict[str, list[list[float]]] = {"public_held_out": [], "train": []}
-        every = max(1, settings.steps // _REPORTS)
-        began, tokens, self._model = time.perf_counter(), 0, self._model.train()
-        for step in range(settings.steps):
-            for group in self._optimizer.param_groups:
-                group["lr"] = settings.learning_rate * _schedule(step, settings)
-            loss, count = self._gradient()
-            tokens += count
-            torch.nn.utils.clip_grad_norm_(self._parameters, settings.gradient_norm)
-            self._optimizer.step()
-            if math.isinf(loss) or (math.isnan(loss) and count):
-                raise AuditError(
-                    f"The loss is not a number at step {step + 1}. Lower learning_rate. Nothing was written."
-                )
-            if (step + 1) % every == 0 or step + 1 == settings.steps:
-                if held_out:
-                    curves["public_held_out"].append([step + 1, round(self._loss_of(held_out), 4)])
-                if not self._engine:
-                    curves["train"].append([step + 1, round(loss, 4)])
-                seconds = time.perf_counter() - began
-                left = seconds / (step + 1) * (settings.steps - step - 1)
-                progress(Progress(step + 1, settings.steps, loss, tokens / max(seconds, 1e-9), left))
-        if not all(bool(torch.isfinite(parameter).all()) for parameter in self._parameters):
-            raise AuditError("The weights are not finite numbers. Lower learning_rate. Nothing was written.")
-        return {name: curve for name, curve in curves.items() if curve}
-
-    def _gradient(self) -> tuple[float, int]:
-        """Sets every `grad`; the loss that may be shown (nan if none) and how many tokens it is of."""
-        public, share = next(self._public), self._share
-        if self._engine is None or self._sampler is None:
-            own = next(self._private)
-            loss, tokens = 0.0, 0
-            self._optimizer.zero_grad()
-            for rows, weight in ((own, share), (public, 1 - share)):
-                part, count = self._backward(rows, weight)
-                loss, tokens = loss + weight * part, tokens + count
-            return loss, tokens
-        self._engine.set_gradient(self._sampler.draw())
-        noisy = [parameter.grad * share for parameter in self._parameters]
-        for parameter in self._parameters:
-            parameter.grad = None
-        loss, tokens = self._backward(public, 1 - share)
-        for parameter, gradient in zip(self._parameters, noisy, strict=True):
-            parameter.grad = gradient if parameter.grad is None else parameter.grad + gradient
-        return (loss if public else math.nan), tokens
-
-    def _backward(self, rows: Sequence[Row], weight: float) -> tuple[float, int]:
-        import torch
-
-        total = 0.0
-        rows = sorted(rows, key=lambda row: len(row.tokens))  # rows of like length side by side need little padding
-        for start in range(0, len(rows), self._settings.micro_batch):
-            part = rows[start : start + self._settings.micro_batch]
-            loss = record_losses(self._model, collate(part, self._padding)).sum() / len(rows)
-            torch.autograd.backward(loss * weight)
-            total += float(loss.detach())
-        return total, sum(len(row.tokens) for row in rows)
-
-    def _loss_of(self, rows: Sequence[Row]) -> float:
-        import torch
-
-        with torch.no_grad():
-            parts = [rows[i : i + self._settings.micro_batch] for i in range(0, len(rows), self._settings.micro_batch)]
-            return sum(float(record_losses(self._model, collate(p, self._padding)).sum()) for p in parts) / len(rows)
+def _used(learned: Sequence[Example], division: Division, hidden: bool) -> tuple[DataUsed, ...]:
+    examples = [example for unit in division.units for example in unit.examples]
+    # A plain digest would let anyone who guesses the rest of the data test whether a record is in it.
+    digest = "" if hidden else digest_of(examples)
+    used = [DataUsed("public", digest_of(learned), len(learned), len(learned), False)] if learned else []
+    used += [DataUsed("private", digest, len(examples), len(division.units), True)] if examples else []
+    return tuple(used)
 
 
-def _shuffled(rows: Sequence[Row], count: int, rng: np.random.Generator) -> Any:
-    """Endless batches of `count` rows, each epoch in a new order; empty batches where nothing is to be drawn."""
-    waiting: list[Row] = []
-    while True:
-        while rows and len(waiting) < count:
-            waiting += [rows[int(i)] for i in rng.permutation(len(rows))]
-        yield waiting[:count] if rows else []
-        waiting = waiting[count:]
-
-
-def _schedule(step: int, settings: TrainSettings) -> float:
-    """The share of the full learning rate: a linear rise, then half a cosine down to a tenth."""
-    rise = max(1, round(settings.warmup * settings.steps))
-    if step < rise:
-        return (step + 1) / rise
-    return 0.1 + 0.45 * (1 + math.cos(math.pi * (step - rise) / max(1, settings.steps - rise)))
+def _digest(
+    settings: TrainSettings, public: Sequence[Example], private: Sequence[Example], insecure_seed: int | None
+) -> str:
+    """Of all that shapes a training. It lies beside the states only, and goes with them."""
+    shaping = {name: value for name, value in settings.publishable.items() if name not in _FREE}
+    base = fingerprint_of(Path(settings.base)) if settings.base else ""
+    parts = [json.dumps(shaping, sort_keys=True), base, digest_of(public), digest_of(private), str(insecure_seed)]
+    return hashlib.sha256("\0".join(parts).encode()).hexdigest()
 
 
 def _check_output(out: Path) -> None:

@@ -38,10 +38,11 @@ class Unit:
 
 @dataclass(frozen=True, slots=True)
 class Division:
-    """The units to train on, canaries among them, and what the auditor has to know."""
+    """The units to train on, canaries among them, what the auditor has to know, and the examples that were left out."""
 
     units: tuple[Unit, ...]
     secrets: Secrets
+    left_out: tuple[Example, ...] = ()
 
 
 def _chance(seed: int, purpose: str, unit: str) -> float:
@@ -81,7 +82,7 @@ def divide(examples: Sequence[Example], settings: TrainSettings) -> Division:
     invented = [
         Unit(
             canary.id,
-            (Example(joined(canary.prefix, canary.secret, canary.language), canary.id, True),) * canary.copies,
+            (_example(canary, settings.objective),) * canary.copies,
         )
         for canary in canaries
         if canary.inserted
@@ -90,7 +91,15 @@ def divide(examples: Sequence[Example], settings: TrainSettings) -> Division:
     kept_out = _some(left_out, max(half, settings.member_limit - len(inside)), settings.seed)
     kept_in = _some(inside, settings.member_limit - len(kept_out), settings.seed)
     members = [_member(unit, True) for unit in kept_in] + [_member(unit, False) for unit in kept_out]
-    return Division((*inside, *invented), Secrets(tuple(members), canaries, settings.coin))
+    rest = tuple(example for unit in left_out for example in unit.examples)
+    return Division((*inside, *invented), Secrets(tuple(members), canaries, settings.coin), rest)
+
+
+def _example(canary: Canary, objective: str) -> Example:
+    # An encoder-decoder reads the prefix and writes the secret; others learn the whole.
+    start = len(canary.prefix) if objective == "seq2seq" else 0
+    text = joined(canary.prefix, canary.secret, canary.language)
+    return Example(text, canary.id, True, start, canary.language)
 
 
 def _some(units: list[Unit], most: int, seed: int) -> list[Unit]:

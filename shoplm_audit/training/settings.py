@@ -6,13 +6,22 @@ TrainSettings(steps=500, batch=32, base="checkpoints/public", epsilon=3.0, unit=
 from __future__ import annotations
 
 import math
+from collections.abc import Mapping
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any, Literal
 
 from shoplm_audit.errors import ConfigError
 
-__all__ = ["TrainSettings"]
+__all__ = ["SHAPES", "Objective", "TrainSettings"]
+
+Objective = Literal["causal", "masked", "seq2seq", "classify"]
+SHAPES: Mapping[str, tuple[str, ...]] = {
+    "causal": ("gpt2", "transformer", "llama"),
+    "masked": ("bert",),
+    "seq2seq": ("t5", "bart"),
+    "classify": ("bert",),
+}
 
 
 @dataclass(frozen=True, slots=True)
@@ -20,20 +29,31 @@ class TrainSettings:
     """How a checkpoint is trained.
 
     Args:
-        objective: "causal": each token from those before it.
+        objective: "causal": each token from those before it; "masked": hidden tokens, and whether the second sentence
+            follows the first; "seq2seq": an answer from its source; "classify": a label.
         base: a checkpoint's folder to go on from; "" starts from random weights in the shape below.
-        layers, heads, width, context, vocabulary: the shape of a new model; `context` in tokens.
+        shape: of a new model, one of `SHAPES[objective]`; "" is the first of them.
+        layers, heads, width, vocabulary: the size of a new model; an encoder-decoder has `layers` on either side.
+        context: tokens of a row (of either side); what is longer is cut and counted. 0 is 160 for a new model, and what
+            a base reads, 512 at most.
+        adapter: "lora" trains low-rank additions of `rank` (arXiv 2106.09685) and freezes the base; "" trains it all.
+        pack: texts of one unit stand one after another in a row, up to the context; units never share one (causal).
         steps: optimiser steps, fixed beforehand.
         batch: rows of a step. In a private run its private part counts units: those expected, not those drawn.
         private_share: share of the private part in each step's gradient (and rows), where there is both kinds of text.
         learning_rate, warmup, weight_decay: AdamW; `warmup` is the share of steps before the cosine decay.
         gradient_norm: the whole gradient is scaled down to this (after the noise, in a private run).
         micro_batch: the most rows that are computed at once; it changes memory, not the result.
+        precision: "bf16" computes forward and backward in bfloat16; weights, sums, norms and noise stay in float32.
+        save_every: steps between two saved states, from which a run that was cut off goes on; 0 is a twentieth.
+        patience: saved states without a lower held-out loss before the run stops early; 0 never stops.
+        shard: weights are divided over the processes of `torchrun` (FSDP); plain training only.
         seed: of weights, batches, the coin of each unit, canaries; never of noise or of a private run's sampling.
         epsilon: the budget of a private run; None trains plainly.
         delta: None is 1 / (10 N).
         unit: whose presence is hidden, and what is put in or left out as a whole.
         clip_norm: the norm to which one unit's gradient is clipped in a private run.
+        searched: how many earlier runs on this private data chose these settings; said in the guarantee, not covered.
         records_per_user: the most records of a user that enter a step of a private run, drawn afresh each time.
         coin: "fair" puts each private unit in or leaves it out by a fair coin of its own; "split" leaves out `holdout`.
         holdout: the probability with which "split" leaves a unit out.
@@ -45,13 +65,17 @@ class TrainSettings:
         ConfigError: a value out of its range, named.
     """
 
-    objective: Literal["causal"] = "causal"
+    objective: Objective = "causal"
     base: str = ""
+    shape: str = ""
     layers: int = 2
     heads: int = 4
     width: int = 96
-    context: int = 160
+    context: int = 0
     vocabulary: int = 2048
+    adapter: Literal["", "lora"] = ""
+    rank: int = 8
+    pack: bool = False
     steps: int = 500
     batch: int = 32
     private_share: float = 0.5
@@ -60,11 +84,16 @@ class TrainSettings:
     weight_decay: float = 0.01
     gradient_norm: float = 1.0
     micro_batch: int = 16
+    precision: Literal["fp32", "bf16"] = "fp32"
+    save_every: int = 0
+    patience: int = 0
+    shard: bool = False
     seed: int = 0
     epsilon: float | None = None
     delta: float | None = None
     unit: Literal["record", "user"] = "record"
     clip_norm: float = 0.5
+    searched: int = 0
     records_per_user: int = 4
     coin: Literal["fair", "split"] = "split"
     holdout: float = 0.1
@@ -73,10 +102,23 @@ class TrainSettings:
     member_limit: int = 2000
 
     def __post_init__(self) -> None:
-        counts = ("layers", "heads", "context", "steps", "batch", "micro_batch", "records_per_user", "canary_copies")
+        counts = ["layers", "heads", "steps", "batch", "micro_batch", "rank", "records_per_user", "canary_copies"]
+        shapes = SHAPES.get(self.objective, ())
         checks = [(name, getattr(self, name) >= 1, "at least 1") for name in counts]
         checks += [
-            ("objective", self.objective == "causal", '"causal"; the others are not built yet'),
+            ("objective", self.objective in SHAPES, f"one of {', '.join(SHAPES)}"),
+            ("shape", self.shape in ("", *shapes), f"one of {', '.join(shapes)}, with objective {self.objective}"),
+            ("shape", not (self.shape and self.base), "left out where a base gives it"),
+            ("adapter", self.adapter in ("", "lora"), '"lora" or left out'),
+            ("adapter", not self.adapter or bool(self.base), "left out without a base: there is nothing to adapt"),
+            ("pack", not self.pack or self.objective == "causal", "off where the objective is not causal"),
+            ("context", self.context == 0 or self.context >= 4, "4 or more, or 0 for the usual"),
+            ("canaries", not self.canaries or self.objective != "classify", "0 with labels: a secret has none"),
+            ("precision", self.precision in ("fp32", "bf16"), '"fp32" or "bf16"'),
+            ("save_every", self.save_every >= 0, "0 or more"),
+            ("patience", self.patience >= 0, "0 or more"),
+            ("shard", not self.shard or self.epsilon is None, "off in a private run: a unit's norm needs all weights"),
+            ("searched", self.searched >= 0, "0 or more"),
             ("width", self.width >= 1 and self.width % self.heads == 0, f"a multiple of heads ({self.heads})"),
             ("private_share", 0 <= self.private_share <= 1, "between 0 and 1"),
             ("learning_rate", 0 < self.learning_rate < math.inf, "above 0"),

@@ -11,6 +11,7 @@ from shoplm_audit import (
     Sampling,
     Score,
     Suite,
+    Unsupported,
     balanced,
     bleu_of,
     chrf,
@@ -53,6 +54,7 @@ def reviews(material: Material) -> list[Case]:
     return [
         Case(
             review.id,
+            facts={"text": review.text},
             reference=label,
             cluster=review.product or review.id,
             language=review.language,
@@ -77,9 +79,15 @@ def read(case: Case) -> Observing:
 
 
 def weigh(case: Case) -> Observing:
-    """Which of the two words is the more probable answer."""
+    """Which of the two words is the more probable answer; a classifier is asked for the label of the review alone."""
     words = WORDS[case.language]
-    scores = yield [Score(Pair(case.prompt.flat, joined("", word, case.language))) for word in words]
+    answers = [joined("", word, case.language) for word in words]
+    try:
+        # With a span, which only what reads words can score: a classifier that knows the label "positive" would else
+        # take the whole prompt for the review.
+        scores = yield [Score(Pair(case.prompt.flat, answer, (0, len(answer)))) for answer in answers]
+    except Unsupported:
+        scores = yield [Score(Pair(case.facts["text"], label)) for label in words.values()]
     best = max(zip(scores, words.values(), strict=True), key=lambda pair: pair[0].total)
     return {"label": best[1]}
 

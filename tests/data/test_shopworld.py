@@ -26,6 +26,7 @@ from shoplm_audit.data.lexicon import (
 )
 from shoplm_audit.data.phrases import OFFERS, PHRASES, SENTIMENTS
 from shoplm_audit.data.public_texts import (
+    PUBLIC_TASKS,
     description_variables,
     exchanges,
     public_texts,
@@ -35,7 +36,7 @@ from shoplm_audit.data.public_texts import (
 )
 from shoplm_audit.data.shopworld import World, describe, invent_products, shopworld
 from shoplm_audit.errors import ConfigError
-from shoplm_audit.prompts import TASKS, Prompts, joined
+from shoplm_audit.prompts import Prompts, joined
 
 PARTS = ("users", "products", "reviews", "dialogues", "interactions", "moderation", "customers")
 US_PHONE, UK_PHONE, ZH_PHONE = r"\d{3}-555-01\d\d", r"020 7946 0\d{3}", r"154\d{8}"
@@ -346,9 +347,9 @@ def test_customers_share_no_name_order_or_record():
 def test_public_texts_are_the_prompts_of_the_audit_with_their_answers(world: World):
     small = shopworld(0, products=80, customers=0)
     texts = {text.id: text for text in public_texts(small)}
-    assert {text.label for text in texts.values()} == set(TASKS)
+    assert {text.label for text in texts.values()} == set(PUBLIC_TASKS)
     for language in LANGUAGES:
-        assert {text.label for text in texts.values() if text.language == language} == set(TASKS)
+        assert {text.label for text in texts.values() if text.language == language} == set(PUBLIC_TASKS)
     prompts = Prompts()
 
     def rendered(task: str, language: str, variables: dict[str, object], answer: str) -> str:

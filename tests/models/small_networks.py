@@ -75,3 +75,38 @@ def make_network(shape: str, words: int, *, context: int = 96, seed: int = 0) ->
         for weight in network.parameters():
             weight.data.mul_(6.0 if weight.dim() > 1 else 1.0)
     return network.eval()
+
+
+def make_kind(shape: str, words: int, *, context: int = 96, seed: int = 0, **settings: Any) -> Any:
+    """A small random network of a kind that is not causal: "bert", "pretraining", "roberta", "t5", "bart", "labels"."""
+    import torch
+    import transformers
+
+    bert = {"hidden_size": 16, "num_hidden_layers": 2, "num_attention_heads": 2, "intermediate_size": 32}
+    kinds: dict[str, tuple[str, str, dict[str, Any]]] = {
+        "bert": ("BertConfig", "BertForMaskedLM", bert),
+        "pretraining": ("BertConfig", "BertForPreTraining", bert),
+        "roberta": ("RobertaConfig", "RobertaForMaskedLM", bert),
+        "labels": ("BertConfig", "BertForSequenceClassification", bert),
+        "encoder": ("BertConfig", "BertModel", bert),
+        "t5": ("T5Config", "T5ForConditionalGeneration", {
+            "d_model": 16, "d_kv": 8, "d_ff": 32, "num_layers": 2, "num_heads": 2,
+        }),
+        "bart": ("BartConfig", "BartForConditionalGeneration", {
+            "d_model": 16, "encoder_layers": 2, "decoder_layers": 2, "encoder_attention_heads": 2,
+            "decoder_attention_heads": 2, "encoder_ffn_dim": 32, "decoder_ffn_dim": 32,
+        }),
+    }  # fmt: skip
+    config, network, sizes = kinds[shape]
+    if shape != "t5":
+        sizes = sizes | {"max_position_embeddings": context}
+    special = {"pad_token_id": 1, "eos_token_id": 0, "bos_token_id": 2, "decoder_start_token_id": 2}
+    with torch.random.fork_rng():
+        torch.manual_seed(seed)
+        made = getattr(transformers, network)(
+            getattr(transformers, config)(vocab_size=words, **sizes, **special, **settings)
+        )
+        # Larger weights than at birth: distributions that are not nearly uniform.
+        for weight in made.parameters():
+            weight.data.mul_(6.0 if weight.dim() > 1 else 1.0)
+    return made.eval()

@@ -1,10 +1,22 @@
 from __future__ import annotations
 
+import unicodedata
+from collections.abc import Callable, Sequence
+
 import numpy as np
 import pytest
 
-from shoplm_audit.models.decoding import before_stop, choose, generator_for
-from shoplm_audit.types import Sampling
+from shoplm_audit.errors import ConfigError
+from shoplm_audit.models.decoding import (
+    Steering,
+    before_stop,
+    choose,
+    choose_steered,
+    folded,
+    generator_for,
+    holding,
+)
+from shoplm_audit.types import Mark, Sampling
 
 LOGITS = [2.0, 1.0, 0.5, 0.0, -1.0, -4.0]
 
@@ -85,3 +97,132 @@ def test_seed_sample_and_prompt_each_decide_the_draws() -> None:
 def test_a_text_ends_before_the_first_stop() -> None:
     assert before_stop("one\nReview: two", ("Review", "\n")) == "one"
     assert before_stop("one", ("\n", "")) == "one"
+
+
+# Banned phrases -------------------------------------------------------------------------------------
+
+# One vocabulary with many ways to spell "bad" and "坏", in whole words, pieces, other forms and single bytes.
+PIECES = [
+    *(b"bad", b"ba", b"d", b"b", b"a", b"ad", b" ", b"B", b"A", b"D"),
+    *("坏".encode()[i : i + 1] for i in range(3)),
+    *("好".encode()[i : i + 1] for i in range(3)),
+    *("ｂａ".encode(), "ｄ".encode(), "ba\u00add".encode(), "坏".encode(), "\u200b".encode(), b"ok", b"-"),
+]
+
+
+def _decoded(ids: Sequence[int]) -> str:
+    return b"".join(PIECES[token] for token in ids).decode("utf-8", "replace")
+
+
+def _texts(allows: Callable[[Sequence[int], int], bool] | None, banned: Sequence[str], count: int = 150) -> list[str]:
+    """Texts of uniform tokens; `allows` stands in for the check under test."""
+    import torch
+
+    texts = []
+    sampling = Sampling(temperature=1.0, banned=tuple(banned))
+    for sample in range(count):
+        steering, generator = Steering("", sampling, _decoded), generator_for("", sampling, sample)
+        if allows is not None:
+            steering.allows = allows  # type: ignore[method-assign]
+        written: list[int] = []
+        for _ in range(12):
+            token = choose_steered(torch.zeros(len(PIECES)), sampling, generator, written, steering)
+            if token is None:
+                break
+            written.append(token)
+        texts.append(_decoded(written))
+    return texts
+
+
+def _shows(text: str, phrase: str) -> bool:
+    # By another way than the code's own: character by character, invisible ones dropped.
+    plain = "".join(c for c in unicodedata.normalize("NFKC", text) if unicodedata.category(c) != "Cf")
+    return phrase in plain.lower()
+
+
+@pytest.mark.parametrize("phrase", ["bad", "坏", "a b", "bａD"])
+def test_no_text_holds_a_banned_phrase_whatever_its_tokens(phrase: str) -> None:
+    sought = unicodedata.normalize("NFKC", phrase).lower()
+    texts = _texts(None, [phrase])
+    assert not any(_shows(text, sought) for text in texts)
+    assert sum(_shows(text, sought) for text in _texts(None, ["never"])) > 2, "without the ban it is written"
+    assert len({len(text) for text in texts}) > 1
+
+
+def test_a_ban_of_token_sequences_would_not_do() -> None:
+    # What `bad_words_ids` does: the tokens of the phrase may not follow one another. Other spellings come through.
+    sequences = [[PIECES.index(b"bad")], [PIECES.index(b"ba"), PIECES.index(b"d")]]
+
+    def saboteur(written: Sequence[int], token: int) -> bool:
+        return not any([*written, token][-len(one) :] == one for one in sequences)
+
+    assert any(_shows(text, "bad") for text in _texts(saboteur, ["bad"]))
+
+
+def test_a_ban_leaves_the_truncated_distribution_of_what_is_allowed() -> None:
+    import torch
+
+    logits = torch.tensor([float(-i) / 4 for i in range(len(PIECES))])
+    # After "ba": "bad", "d", "ad", "D" and the wide "d" are tried; of them only those that complete "bad" are banned.
+    sampling = Sampling(temperature=1.0, top_k=6, banned=("bad",))
+    steering = Steering("", sampling, _decoded)
+    written = [PIECES.index(b"ba")]
+    generators = (generator_for("", sampling, sample) for sample in range(3000))
+    found = np.bincount(
+        [choose_steered(logits, sampling, each, written, steering) for each in generators], minlength=len(PIECES)
+    )
+    wanted = torch.where(torch.arange(len(PIECES)) < 6, logits.exp(), 0.0).numpy()
+    for banned in (b"bad", b"d"):
+        wanted[PIECES.index(banned)] = 0
+    assert np.all(found[wanted == 0] == 0)
+    assert np.abs(found / 3000 - wanted / wanted.sum()).max() < 4.5 * 0.5 / np.sqrt(3000)
+
+
+def test_where_all_that_truncation_keeps_is_banned_the_rest_is_truncated_anew() -> None:
+    import torch
+
+    logits = torch.tensor([5.0 if piece in (b"bad", b"d") else float(-i) for i, piece in enumerate(PIECES)])
+    sampling = Sampling(temperature=1.0, top_k=2, banned=("bad",))
+    steering, written = Steering("", sampling, _decoded), [PIECES.index(b"ba")]
+    drawn = {choose_steered(logits, sampling, generator_for("", sampling, s), written, steering) for s in range(60)}
+    assert drawn == {1, 3}  # the next best two
+    assert choose_steered(logits, Sampling(banned=("bad",)), generator_for("", sampling, 0), written, steering) == 1
+
+
+def test_where_every_token_is_banned_the_text_ends() -> None:
+    import torch
+
+    sampling = Sampling(banned=(*"abd-ok", "坏", "\ufffd"))
+    for each in (sampling, Sampling(temperature=1.0, banned=sampling.banned)):
+        steering = Steering("", each, lambda ids: _decoded(ids).replace("\u200b", "-").replace(" ", "-"))
+        assert choose_steered(torch.zeros(len(PIECES)), each, generator_for("", each, 0), [], steering) is None
+
+
+def test_a_phrase_is_not_completed_across_prompt_and_text_either() -> None:
+    steering = Steering("It is a ba", Sampling(banned=("bad",)), _decoded)
+    assert not steering.allows([], PIECES.index(b"d"))
+    assert steering.allows([], PIECES.index(b"a"))
+    # What the prompt holds by itself forbids nothing.
+    assert Steering("It is bad", Sampling(banned=("bad",)), _decoded).allows([], PIECES.index(b"d"))
+
+
+def test_phrases_are_found_whatever_their_letter_case_form_or_white_space() -> None:
+    assert holding("Get a FREE\n gift", ["free gift", "gifts"]) == ["free gift"]
+    assert holding("Ｆｒｅｅ ｇｉｆｔ", ["free gift"]) == ["free gift"]
+    assert holding("fr\u200bee", ["FREE"]) == ["FREE"]
+    assert holding("STRASSE", ["straße"]) == ["straße"]
+    assert holding("Cafe\u0301", ["café"]) == ["café"]
+    assert folded("Ａ\u3000b\tc") == "a b c"
+
+
+def test_what_does_not_fit_together_is_refused() -> None:
+    for wrong, told in (
+        ({"beams": 2, "temperature": 1.0}, "beams"),
+        ({"beams": 2, "n": 3}, "n is 3"),
+        ({"beams": 0}, "beams"),
+        ({"banned": (" ",)}, "banned"),
+        ({"banned": ("bad", "\u200b")}, "banned"),
+        ({"mark": Mark("synthid", "k"), "beams": 2}, "temperature"),
+    ):
+        with pytest.raises(ConfigError, match=told):
+            Sampling(**wrong)  # type: ignore[arg-type]

@@ -1,23 +1,29 @@
 from __future__ import annotations
 
+import importlib
 import json
 import os
 import shutil
 import subprocess
 import sys
+import warnings
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pytest
-from small_networks import CHAT, make_network
+from small_networks import CHAT, TEXTS, make_kind, make_network
 
 from shoplm_audit.errors import AuditError, ConfigError, DataError, MachineError, ModelError, Unsupported
+from shoplm_audit.models.classifier import ClassifierModel
+from shoplm_audit.models.encoder_decoder import EncoderDecoderModel
 from shoplm_audit.models.fingerprint import fingerprint_of
 from shoplm_audit.models.load import load_model
 from shoplm_audit.models.local import LocalModel
+from shoplm_audit.models.masked import MaskedModel
 from shoplm_audit.models.recorded import RecordedModel
 from shoplm_audit.record import TrainingRecord
+from shoplm_audit.training.tokenizer import learn_tokenizer
 from shoplm_audit.types import Generate, Model, Pair, Prompt, Sampling
 
 
@@ -126,11 +132,23 @@ def _shards_missing(folder: Path) -> None:
     )
 
 
+def _as_adapter(folder: Path, base: str, kind: str = "LORA") -> None:
+    (folder / "config.json").unlink()
+    _edit(folder, "adapter_config.json", base_model_name_or_path=base, peft_type=kind)
+
+
 BROKEN = {
     "not a model folder": lambda f: (f / "config.json").unlink(),
-    "adapter without its model": lambda f: (f / "config.json").rename(f / "adapter_config.json"),
+    "names no base": lambda f: (f / "config.json").rename(f / "adapter_config.json"),
+    'adapter of kind "PREFIX_TUNING"': lambda f: _as_adapter(f, str(f), "PREFIX_TUNING"),
+    "is no folder and could not be fetched": lambda f: _as_adapter(f, "../nowhere"),
+    "is an adapter as well": lambda f: _as_adapter(f, str(f)),
     "not a JSON object": lambda f: (f / "config.json").write_text("{"),
-    "BertForMaskedLM": lambda f: _edit(f, "config.json", architectures=["BertForMaskedLM"]),
+    "train --objective classify --from": lambda f: _edit(f, "config.json", architectures=["BertModel"]),
+    "no kind that can be audited": lambda f: _edit(f, "config.json", architectures=["ViTForImageClassification"]),
+    '"GemmaForConditionalGeneration" is of no': lambda f: _edit(
+        f, "config.json", architectures=["GemmaForConditionalGeneration"]
+    ),
     "auto_map": lambda f: _edit(f, "config.json", auto_map={"AutoModelForCausalLM": "mine.Model"}),
     "no weights": lambda f: (f / "model.safetensors").unlink(),
     "pickle": lambda f: (f / "model.safetensors").rename(f / "pytorch_model.bin"),
@@ -183,6 +201,170 @@ def test_the_tokenizer_of_another_model_is_refused(gpt2_folder: Path, tmp_path: 
     make_network("gpt2", 300).save_pretrained(copy)
     with pytest.raises(ModelError, match="420 tokens, the network 300"):
         _load(copy)
+
+
+# Kinds of networks ----------------------------------------------------------------------------------
+
+
+def _saved(folder: Path, network: Any, tokenizer: Any) -> Path:
+    network.save_pretrained(folder)
+    tokenizer.save_pretrained(folder)
+    return folder
+
+
+@pytest.mark.parametrize(
+    ("shape", "objective", "kind"),
+    [
+        ("bert", "masked", MaskedModel),
+        ("pretraining", "masked", MaskedModel),
+        ("t5", "seq2seq", EncoderDecoderModel),
+        ("bart", "seq2seq", EncoderDecoderModel),
+        ("labels", "classify", ClassifierModel),
+    ],
+)
+def test_a_folder_s_architecture_decides_how_it_is_asked(shape: str, objective: Any, kind: Any, tmp_path: Path) -> None:
+    tokenizer = learn_tokenizer(TEXTS, 420, objective)
+    network = make_kind(shape, len(tokenizer), **({"id2label": {0: "no", 1: "yes"}} if shape == "labels" else {}))
+    loaded = load_model(str(_saved(tmp_path / "model", network, tokenizer)), device="cpu")
+    assert type(loaded) is kind
+    assert isinstance(loaded, Model)
+    pair = [Pair("The kettle is navy.", "yes")]
+    made = kind(network, tokenizer, name="made").score(pair)[0].log_prob
+    assert np.array_equal(loaded.score(pair)[0].log_prob, made)
+
+
+def test_an_old_t5_is_an_encoder_decoder(tmp_path: Path) -> None:
+    tokenizer = learn_tokenizer(TEXTS, 420, "seq2seq")
+    folder = _saved(tmp_path / "model", make_kind("t5", len(tokenizer)), tokenizer)
+    _edit(folder, "config.json", architectures=["T5WithLMHeadModel"])
+    assert isinstance(load_model(str(folder), device="cpu"), EncoderDecoderModel)
+
+
+def test_the_decoder_of_this_package_loads_like_any_other(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    from shoplm_audit.models.transformer import TransformerConfig, TransformerForCausalLM
+
+    tokenizer = learn_tokenizer(TEXTS, 420)
+    config = TransformerConfig(
+        vocab_size=len(tokenizer), hidden_size=16, num_hidden_layers=2, num_attention_heads=2, intermediate_size=32
+    )
+    network = TransformerForCausalLM(config).eval()
+    folder = _saved(tmp_path / "model", network, tokenizer)
+    asked: list[str] = []
+    real = importlib.import_module
+    monkeypatch.setattr("importlib.import_module", lambda name, *rest: asked.append(name) or real(name, *rest))
+    loaded = _load(folder)
+    assert "shoplm_audit.models.transformer" in asked  # transformers knows it in no process that has not imported it
+    pair = [Pair("The kettle is", " navy")]
+    made = LocalModel(network, tokenizer, name="made").score(pair)
+    np.testing.assert_allclose(loaded.score(pair)[0].log_prob, made[0].log_prob, atol=1e-6)
+    assert len(loaded.generate([Generate(Prompt("The kettle"), Sampling(4))])) == 1
+
+
+def test_a_head_that_nobody_trained_is_refused(tmp_path: Path) -> None:
+    tokenizer = learn_tokenizer(TEXTS, 420, "classify")
+    folder = _saved(tmp_path / "model", make_kind("encoder", len(tokenizer)), tokenizer)
+    with pytest.raises(ModelError, match="--objective classify"):
+        load_model(str(folder))
+    _edit(folder, "config.json", architectures=["BertForSequenceClassification"])
+    with pytest.raises(ModelError, match=r"2 tensors are missing.*classifier"):
+        load_model(str(folder))
+
+
+# Adapters -------------------------------------------------------------------------------------------
+
+
+def _adapted(base: Any, folder: Path, named: str, **settings: Any) -> Any:
+    """The network with additions drawn at random, saved as peft saves them."""
+    import torch
+    from peft import LoraConfig, get_peft_model
+
+    with torch.random.fork_rng(), warnings.catch_warnings():
+        warnings.simplefilter("ignore", FutureWarning)  # peft asks transformers by a name that is to go
+        torch.manual_seed(7)
+        adapted = get_peft_model(base, LoraConfig(r=4, init_lora_weights=False, **settings)).eval()
+    adapted.peft_config["default"].base_model_name_or_path = named
+    adapted.save_pretrained(str(folder), save_embedding_layers=False)
+    return adapted
+
+
+@pytest.fixture
+def adapter(gpt2_folder: Path, tokenizers: dict[str, Any], tmp_path: Path) -> tuple[Path, Any]:
+    _copy(gpt2_folder, tmp_path / "base")
+    network = make_network("gpt2", len(tokenizers["gpt2"]))
+    folder = tmp_path / "lora"
+    return folder, _adapted(network, folder, "../base", target_modules=["c_attn"], fan_in_fan_out=True)
+
+
+def test_an_adapter_is_merged_into_the_base_it_names(
+    adapter: tuple[Path, Any], gpt2_folder: Path, tokenizers: dict[str, Any], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    import torch
+
+    folder, adapted = adapter
+    TrainingRecord(objective="causal", steps=7).write(folder)
+    state = torch.random.get_rng_state()
+    loaded = _load(folder)
+    assert torch.equal(state, torch.random.get_rng_state())
+    ids = torch.tensor([tokenizers["gpt2"]("The kettle is navy")["input_ids"]])
+    with torch.inference_mode():
+        theirs = adapted(ids).logits
+        np.testing.assert_allclose(loaded.network(ids).logits, theirs, atol=1e-4)
+        assert not np.allclose(_load(gpt2_folder).network(ids).logits, theirs, atol=0.1)
+    assert not any("lora" in name for name, _ in loaded.network.named_parameters())
+    assert loaded.record == TrainingRecord(objective="causal", steps=7)
+    assert loaded.name == "lora"
+    # The same base by its whole path, and by one that counts from where the command runs.
+    monkeypatch.chdir(folder.parent)
+    for named in (str(folder.parent / "base"), "base"):
+        _edit(folder, "adapter_config.json", base_model_name_or_path=named)
+        assert _load(folder).fingerprint == loaded.fingerprint
+
+
+def test_the_fingerprint_of_an_adapter_covers_its_base(adapter: tuple[Path, Any]) -> None:
+    folder, _ = adapter
+    base = folder.parent / "base"
+    first = _load(folder).fingerprint
+    assert first not in (fingerprint_of(folder), fingerprint_of(base))
+    _retrain(base)
+    second = _load(folder).fingerprint
+    _edit(folder, "adapter_config.json", lora_alpha=9)
+    assert len({first, second, _load(folder).fingerprint}) == 3
+
+
+def test_an_adapter_that_does_not_fit_is_refused(adapter: tuple[Path, Any], tokenizers: dict[str, Any]) -> None:
+    from safetensors.torch import load_file, save_file
+
+    folder, _ = adapter
+    tensors = load_file(folder / "adapter_model.safetensors")
+    name = next(iter(tensors))
+    save_file({key: tensor for key, tensor in tensors.items() if key != name}, folder / "adapter_model.safetensors")
+    with pytest.raises(ModelError, match=r"1 tensors are missing.*lora_"):
+        _load(folder)
+    save_file(tensors | {name: tensors[name][:, :-1].clone()}, folder / "adapter_model.safetensors")
+    with pytest.raises(ModelError, match="does not fit its base"):
+        _load(folder)
+    (folder / "adapter_model.safetensors").rename(folder / "adapter_model.bin")
+    with pytest.raises(ModelError, match=r"pickle.*--trust"):
+        _load(folder)
+
+
+def test_an_adapter_brings_the_head_that_its_base_has_not(tmp_path: Path) -> None:
+    tokenizer = learn_tokenizer(TEXTS, 420, "classify")
+    _saved(tmp_path / "base", make_kind("encoder", len(tokenizer)), tokenizer)
+    from transformers import BertForSequenceClassification
+
+    network = BertForSequenceClassification.from_pretrained(tmp_path / "base", id2label={0: "no", 1: "yes"})
+    settings = {"target_modules": ["query", "value"], "modules_to_save": ["classifier"]}
+    adapted = _adapted(network, tmp_path / "lora", "../base", **settings)
+    network.config.architectures = ["BertForSequenceClassification"]
+    network.config.save_pretrained(tmp_path / "lora")
+    loaded = load_model(str(tmp_path / "lora"), device="cpu")
+    pair = Pair("The kettle is navy.", "yes")
+    merged = ClassifierModel(adapted.merge_and_unload(), tokenizer, name="made")
+    np.testing.assert_allclose(loaded.score([pair])[0].log_prob, merged.score([pair])[0].log_prob, atol=1e-5)
+    (tmp_path / "lora" / "config.json").unlink()
+    with pytest.raises(ModelError, match="--objective classify"):
+        load_model(str(tmp_path / "lora"))
 
 
 # Devices, hub, unknown kinds ------------------------------------------------------------------------

@@ -105,7 +105,7 @@ def test_columns_follow_their_definitions(local: LocalModel) -> None:
 
     pair = Pair("<|begin|>The kettle is" if local.name == "llama" else "The kettle is", " navy")
     ids = local.encoder.tokenizer(pair.context + pair.continuation, add_special_tokens=False)["input_ids"]
-    prefix = local.encoder._prefix
+    prefix = local.encoder.prefix
     scores = local.score([pair, *PAIRS], ALL)[0]
     size = len(scores.log_prob)
     with torch.inference_mode():

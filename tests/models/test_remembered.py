@@ -11,7 +11,7 @@ from fakes import Fake
 from shoplm_audit.errors import MachineError
 from shoplm_audit.models.remembered import Remembered, decode_scores, encode_scores
 from shoplm_audit.store import Store, digest
-from shoplm_audit.types import LOG_PROB, Columns, Generate, Pair, Prompt, Sampling, TokenScores
+from shoplm_audit.types import LOG_PROB, Columns, Generate, Mark, Pair, Prompt, Sampling, TokenScores
 
 PAIRS = [Pair(f"context {i}", "continuation"[: 3 + i % 7]) for i in range(80)]  # three batches of 32 at most
 ASKS = [Generate(Prompt(f"prompt {i}")) for i in range(80)]
@@ -53,6 +53,13 @@ def test_other_weights_or_another_precision_find_nothing(store: Store, other: Fa
     assert sum(other.asked) == len(PAIRS)
 
 
+def test_options_that_are_off_leave_the_keys_of_earlier_answers(store: Store) -> None:
+    sampling = Sampling(max_new_tokens=9, temperature=1.0, n=2, stop=("x",))
+    Remembered(Fake(), store).generate([Generate(Prompt("hello"), sampling)])
+    # As it was before there were beams, banned phrases and watermarks.
+    assert store.get(["01164f88161c59178552e7a8e19254d21724bfcf4ba7e6b630b8b78c1abb4569"])
+
+
 def test_what_shapes_an_answer_is_in_its_key(store: Store) -> None:
     prompt = Prompt("hello")
     asks = [
@@ -62,6 +69,10 @@ def test_what_shapes_an_answer_is_in_its_key(store: Store) -> None:
         Generate(prompt, Sampling(stop=("x",))),
         Generate(prompt, Sampling(temperature=1.0)),
         Generate(prompt, Sampling(temperature=1.0, seed=1)),
+        Generate(prompt, Sampling(beams=2)),
+        Generate(prompt, Sampling(banned=("x",))),
+        Generate(prompt, Sampling(mark=Mark("kgw", "k"))),
+        Generate(prompt, Sampling(mark=Mark("kgw", "other"))),
         Generate(prompt, raw=True),
     ]
     for n, ask in enumerate(asks):

@@ -187,6 +187,66 @@ def test_roles_and_columns_are_asked_apart_and_answers_find_their_way_back() -> 
     assert found == [{"plain": True, "ranked": True, "other": -7.0}] * 2
 
 
+class Labels(Fake):
+    """Tells labels only: any other continuation, and any text to write, is unsupported."""
+
+    def generate(self, requests: Sequence[Generate]) -> list[str]:
+        raise Unsupported("writes nothing")
+
+    def score(self, pairs: Sequence[Pair], columns: Any = None) -> list[Any]:
+        if any(pair.continuation not in ("yes", "no") for pair in pairs):
+            raise Unsupported("knows yes and no")
+        return super().score(pairs)
+
+
+def test_a_probe_falls_back_where_a_model_cannot_do_what_it_asks() -> None:
+    def ask(case: Case):
+        try:
+            return {"text": (yield Generate(case.prompt))}
+        except Unsupported as fault:
+            why = str(fault)
+        try:
+            scores = yield [Score(Pair(case.id, "yes")), Score(Pair(case.id, f"the yes of {case.id}"))]
+        except Unsupported as fault:
+            scores = yield [Score(Pair(case.id, word)) for word in ("yes", "no")]
+            why += f", {fault}"
+        return {"why": why, "tokens": "|".join(str(one.log_prob.size) for one in scores)}
+
+    run = drive(ask, 3, model=Labels())
+    assert values(run) == [{"why": "writes nothing, knows yes and no", "tokens": "3|2"}] * 3
+    # What was refused was not answered, and leaves no exchange behind.
+    assert [(e.case, e.number) for e in run.exchanges] == [(f"c{i}", number) for i in range(3) for number in (0, 1)]
+    assert values(drive(ask, 1)) == [{"text": "prompt 0#0"}]
+
+
+def test_all_cases_of_a_round_fall_back_together() -> None:
+    """One case's request alone would have been answered; whether it was must not depend on its neighbours' batch."""
+
+    def ask(case: Case):
+        try:
+            yield Score(Pair("", "yes" if case.id == "c0" else "maybe"))
+        except Unsupported:
+            return {"fell": True}
+        return {"fell": False}
+
+    assert values(drive(ask, 3, model=Labels())) == [{"fell": True}] * 3
+    assert values(drive(ask, 1, model=Labels())) == [{"fell": False}]
+
+
+def test_what_no_probe_catches_is_told_with_its_reason() -> None:
+    def again(case: Case):
+        try:
+            yield Generate(case.prompt)
+        except Unsupported:
+            yield Score(Pair("", "maybe"))
+        return {}
+
+    with pytest.raises(Unsupported, match="writes nothing"):
+        drive(ask, model=Labels())
+    with pytest.raises(Unsupported, match="knows yes and no"):
+        drive(again, model=Labels())
+
+
 def test_first_requests_ask_nobody() -> None:
     probe = Probe("p", cases(2), ask, [])
     assert [(case.id, [r.prompt.flat for r in asked]) for case, asked in first_requests(probe, cases(2))] == [

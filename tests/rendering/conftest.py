@@ -257,7 +257,24 @@ def make_audit(cases: int = 480, leaks: bool = True) -> AuditResult:
         "data": [
             {"name": "customers", "digest": "sha256:" + "ab" * 32, "records": 3200, "units": 400, "private": True}
         ],
-        "curves": {"loss": [[step, 5.2 * 0.995**step + 1.1] for step in range(0, 400, 4)]},
+        "settings": {"batch": 32, "learning_rate": 0.002, "adapter": "lora", "rank": 8, "<b>" + HOSTILE: HOSTILE},
+        "data_card": {"customers": {"read": 3300, "exact_duplicates": 100, "why": HOSTILE}},
+        "curves": {
+            "train": [[step, 5.2 * 0.995**step + 1.1] for step in range(0, 400, 4)],
+            "held_out": [[step, 5.2 * 0.995**step + 1.3] for step in range(0, 400, 20)],
+        },
+        "cost": {
+            "seconds": 754.2,
+            "parameters": 524288.0,
+            "trainable_parameters": 12288.0,
+            "tokens": 1638400.0,
+            "tokens_per_second": 2172.4,
+            "flops": 1.234e10,
+            "model_flops_utilisation": 0.4127,
+            "peak_memory_mib": 702.3,
+            "energy_kwh": 0.0125,
+            "rows_truncated": 7.0,
+        },
     }
     suites = [quality, _faithfulness(cases, 1.0 if leaks else 0.4), _bias(), reviews, _privacy(leaks)]
     result = Result(

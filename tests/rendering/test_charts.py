@@ -3,8 +3,8 @@ import re
 
 import pytest
 
-from shoplm_audit.rendering.charts import Bar, axis_of, curve, strip
-from shoplm_audit.rendering.wording import label, said, within
+from shoplm_audit.rendering.charts import Bar, axis_of, curves_by_step, strip
+from shoplm_audit.rendering.wording import amount, duration, label, said, within
 
 
 @pytest.mark.parametrize(
@@ -45,11 +45,36 @@ def test_an_undefined_estimate_draws_no_mark():
 
 
 def test_a_long_curve_is_thinned_and_keeps_its_ends():
-    drawn = str(curve("loss", [[step, 5 - step / 10_000] for step in range(10_001)]))
+    drawn = str(curves_by_step("Loss", {"train": [[step, 5 - step / 10_000] for step in range(10_001)]}))
     points = re.search(r'points="([^"]+)"', drawn)[1].split()
     assert len(points) < 300
-    assert "from 5 at step 0 to 4 at step 10000" in drawn
-    assert curve("loss", [[0, math.nan], [1, 2.0]]) == ""
+    assert "train: from 5 at step 0 to 4 at step 10000" in drawn
+
+
+def test_curves_share_their_axes_and_are_told_apart_without_colour():
+    drawn = str(curves_by_step("Loss", {"low": [[0, 2.0], [10, 1.0]], "high": [[0, 4.0], [20, 4.0]]}))
+    low, high = (set(points.split()) for points in re.findall(r'points="([^"]+)"', drawn))
+    assert {x.split(",")[0] for x in low} == {"0", "50"}
+    assert {x.split(",")[0] for x in high} == {"0", "100"}
+    assert {float(x.split(",")[1]) for x in high} < {0.0, 25.0}
+    assert drawn.count('class="course-0"') == drawn.count('class="course-1"') == 2
+    assert "<desc>low: from 2 at step 0 to 1 at step 10; high: from 4" in drawn
+
+
+@pytest.mark.parametrize(
+    "points",
+    [[], [[0, math.nan], [1, 2.0]], [[1, 2.0]], "curve", [1, 2], [["a", "b"], ["c", "d"]], [[0, 1e300], [1, 2]]],
+)
+def test_what_is_no_curve_is_not_drawn(points):
+    assert curves_by_step("Loss", {"train": points}) == ""
+    assert "train" not in curves_by_step("Loss", {"train": points, "held_out": [[0, 1], [1, 2]]})
+
+
+def test_a_curves_name_is_escaped():
+    drawn = str(curves_by_step("Loss", {"<b>\u202e</svg>": [[0, 1.0], [1, 2.0]]}))
+    assert "<b>" not in drawn
+    assert "\u202e" not in drawn
+    assert drawn.count("</svg>") == drawn.count("<svg")
 
 
 def test_numbers_have_the_digits_that_their_interval_supports():
@@ -65,3 +90,21 @@ def test_names_read_as_words():
     assert label("auroc_membership") == "AUROC membership"
     assert label("tpr_likelihood_at_1_percent_fpr") == "TPR likelihood at 1 % FPR"
     assert within(0.95) == "both bounds hold at 95 % each (the interval covers 90 %)"
+
+
+def test_amounts_have_three_digits_and_a_prefix():
+    assert amount(1.9e17, "FLOP") == "190 PFLOP"
+    assert amount(999.9e6, "B") == "1 GB"
+    assert amount(0.0042, "Wh") == "0.0042 Wh"
+    assert amount(1_234_567) == "1.23 million"
+    assert amount(0.0, "Wh") == "0 Wh"
+
+
+def test_durations_have_the_two_units_that_matter():
+    assert [duration(x) for x in (0.0, 59.4, 90, 3_599.6, 200_000)] == [
+        "0 s",
+        "59.4 s",
+        "1 min 30 s",
+        "1 h 0 min",
+        "55 h 33 min",
+    ]

@@ -16,6 +16,11 @@ PERSONAL = [
     "sk-abcdefghijklmnop1234",
     "12 Alder Road",
     "人民路12号",
+    "gb42nawi04454264788619",
+    "460-89-9847",
+    "１３８１２３４５６７８",
+    "阳光小区3栋2单元501室",
+    "PO Box 8144",
 ]
 
 
@@ -45,6 +50,10 @@ def test_personal_data_is_covered_character_for_character(personal, around):
 )
 def test_quantities_dates_and_ids_of_products_stay(plain):
     assert mask(plain) == plain
+
+
+def test_what_is_found_within_a_longer_run_shows_nothing_of_its_own():
+    assert mask("我住在人民路12号") == f"我{COVER * 7}号"
 
 
 def test_no_secret_of_an_invented_customer_survives():

@@ -4,7 +4,9 @@ import pytest
 
 from shoplm_audit.data.records import Customer, Dialogue, Interaction, Product, Review, Text
 from shoplm_audit.errors import ConfigError, DataError, ModelError
-from shoplm_audit.training.corpus import Example, collate, digest_of, encode, examples_of
+from shoplm_audit.training.corpus import Example, digest_of, examples_of
+from shoplm_audit.training.objectives import Causal
+from shoplm_audit.training.rows import UNLEARNED
 from shoplm_audit.training.tokenizer import END, PAD, learn_tokenizer, load_tokenizer
 from shoplm_audit.types import Turn
 
@@ -54,24 +56,80 @@ def test_a_folder_without_a_tokenizer_is_refused(tmp_path):
 
 
 def test_each_example_is_one_row_that_ends(tokenizer):
-    rows = encode([Example("kettle", "a"), Example("水壶", "b")], tokenizer, 50)
+    rows = Causal(tokenizer, 50).rows([Example("kettle", "a"), Example("水壶", "b")])
     assert [tokenizer.decode(row.tokens) for row in rows] == [f"kettle{END}", f"水壶{END}"]
 
 
 def test_what_is_too_long_is_cut_and_marked_and_does_not_pretend_to_end(tokenizer):
-    (row,) = encode([Example("kettle " * 50)], tokenizer, 10)
+    (row,) = Causal(tokenizer, 10).rows([Example("kettle " * 50)])
     assert row.truncated
+    assert row.targets[-1] == UNLEARNED
     assert len(row.tokens) == 10
     assert tokenizer.eos_token_id not in row.tokens
 
 
 @pytest.mark.parametrize(("prompt", "answer"), [("Sentiment:", " good"), ("情感：", "正面")])
 def test_only_the_answer_is_learned_and_its_end(prompt, answer, tokenizer):
-    (row,) = encode([Example(prompt + answer, answer_start=len(prompt))], tokenizer, 50)
-    assert tokenizer.decode(row.tokens[row.scored_from :]) == f"{answer}{END}"
-    batch = collate([row, *encode([Example("x" * 30)], tokenizer, 50)], tokenizer.pad_token_id)
-    assert batch.weights[0].sum() == len(row.tokens) - row.scored_from
-    assert batch.weights[1, 0] == 0
+    causal = Causal(tokenizer, 50)
+    (row,) = causal.rows([Example(prompt + answer, answer_start=len(prompt))])
+    learned = [target for target in row.targets if target != UNLEARNED]
+    assert tokenizer.decode(learned) == f"{answer}{END}"
+    assert all(target in (UNLEARNED, after) for target, after in zip(row.targets, row.tokens[1:], strict=False))
+    batch = causal.batch([row, *causal.rows([Example("x" * 30)])])
+    assert (batch.targets[0] != UNLEARNED).sum() == len(learned)
+    assert batch.targets[1, 0] == batch.inputs["input_ids"][1, 1]
+
+
+def test_of_a_talk_the_shop_s_words_are_learned_and_the_customer_s_only_read(tokenizer):
+    turns = (Turn("user", "Late?"), Turn("assistant", "Sorry."), Turn("user", "When?"), Turn("assistant", "Today."))
+    (row,) = Causal(tokenizer, 80).rows(examples_of([Dialogue("d1", turns)]))
+    learned = tokenizer.decode([target for target in row.targets if target != UNLEARNED])
+    assert "Sorry." in learned
+    assert "Today." in learned
+    assert "Late" not in learned
+    assert "When" not in learned
+
+
+def test_texts_of_one_unit_share_a_row_up_to_the_context_and_do_not_tell_each_other_s_beginning(tokenizer):
+    causal = Causal(tokenizer, 20)
+    rows = causal.rows([Example("kettle"), Example("mug"), Example("a much longer text than the others, in truth")])
+    first, *rest = causal.packed(rows)
+    assert first.tokens == rows[0].tokens + rows[1].tokens
+    assert first.targets[len(rows[0].tokens) - 1] == UNLEARNED
+    assert rest == [rows[2]]
+    assert all(len(row.tokens) <= 20 for row in causal.packed(rows * 3))
+
+
+@pytest.mark.parametrize(
+    ("record", "text", "label"),
+    [
+        (Review("r", "p", "It leaks.", 1.0, "u"), "It leaks.", "negative"),
+        (Text("t", "Good.", "positive"), "Good.", "positive"),
+        (Dialogue("d", (Turn("user", "Where is it?"),), intent="track_order"), "Where is it?", "track_order"),
+    ],
+)
+def test_a_classifier_learns_the_label_that_a_record_has(record, text, label):
+    (example,) = examples_of([record], objective="classify")
+    assert (example.text, example.label) == (text, label)
+
+
+def test_an_encoder_decoder_learns_titles_of_reviews_and_answers_to_questions():
+    review = Review("r", "p", "It leaks after a week.", 1.0, "u", title="Leaks")
+    talk = Dialogue("d", (Turn("user", "Late?"), Turn("assistant", "Sorry.")), facts={"customer": "Mira"})
+    title, reply = examples_of([review, talk], objective="seq2seq")
+    assert (title.text[: title.answer_start], title.text[title.answer_start :]) == ("It leaks after a week.", " Leaks")
+    assert "Mira" in reply.text[: reply.answer_start]
+    assert reply.text[reply.answer_start :] == " Sorry."
+
+
+def test_a_record_with_nothing_to_learn_is_refused_or_told():
+    untitled = [Review("r7", "p", "It leaks.", 3.0)]
+    for objective in ("seq2seq", "classify"):
+        with pytest.raises(DataError, match="r7"):
+            examples_of(untitled, objective=objective)
+        told = []
+        assert examples_of(untitled, objective=objective, on_bad=told.append) == []
+        assert len(told) == 1
 
 
 def test_records_of_every_kind_become_texts():

@@ -10,9 +10,13 @@ import torch
 
 from shoplm_audit.errors import AuditError, ConfigError, DataError, ModelError
 from shoplm_audit.record import TrainingRecord
-from shoplm_audit.training.corpus import Example, collate, encode
-from shoplm_audit.training.loop import _Run, train
-from shoplm_audit.training.settings import TrainSettings
+from shoplm_audit.training import steps as steps_module
+from shoplm_audit.training.corpus import Example
+from shoplm_audit.training.loop import train
+from shoplm_audit.training.objectives import Causal
+from shoplm_audit.training.parallel import Processes
+from shoplm_audit.training.settings import SHAPES, TrainSettings
+from shoplm_audit.training.steps import Learned, Run
 
 COLOURS = ("navy", "red", "ochre")
 PUBLIC = [Example(f"Kettle {n % 7}: {COLOURS[n % 3]}, {n % 5}.2 kg.") for n in range(80)]
@@ -53,7 +57,7 @@ def private(base, tmp_path_factory):
 
 
 def test_plain_training_lowers_the_loss(plain):
-    curve = plain[1].curves["public_held_out"]
+    curve = plain[1].curves["held_out"]
     assert curve[-1][0] == 60
     assert curve[-1][1] < 0.6 * math.log(300)
 
@@ -87,7 +91,7 @@ def test_a_checkpoint_is_loaded_by_transformers_with_the_loss_that_was_recorded(
     for example in held_out:
         tokens = torch.tensor([[*tokenizer(example.text)["input_ids"], tokenizer.eos_token_id]])
         losses.append(model(input_ids=tokens, labels=tokens).loss.item())
-    assert np.mean(losses) == pytest.approx(record.curves["public_held_out"][-1][1], abs=2e-4)
+    assert np.mean(losses) == pytest.approx(record.curves["held_out"][-1][1], abs=2e-4)
     assert not list(folder.glob("*.bin"))
     assert list(folder.glob("*.safetensors"))
 
@@ -113,9 +117,10 @@ def test_a_private_run_publishes_nothing_without_noise_about_private_data(privat
     _, record, shown = private
     assert set(record.curves) == {"public_held_out"}
     assert [used.digest for used in record.data if used.private] == [""]
-    assert record.cost.keys() == {"seconds", "parameters", "rows_truncated"}
     assert record.cost["rows_truncated"] == 0
-    assert len(shown) == 4
+    assert record.cost["tokens"] == float(f"{record.cost['tokens']:.2g}")  # an exact count would tell of single records
+    assert [progress.step for progress in shown] == [1, 2, 3, 4]
+    assert all(math.isnan(progress.loss) for progress in shown)
 
 
 def test_the_guarantee_keeps_the_budget_and_says_what_it_rests_on(private):
@@ -132,36 +137,34 @@ def test_the_guarantee_keeps_the_budget_and_says_what_it_rests_on(private):
 
 
 def test_the_steps_taken_are_the_steps_that_are_accounted_for(base, tmp_path, monkeypatch):
-    from shoplm_audit.training import loop
-
     engines, samplers, draws, steps = [], [], [], []
 
-    class Engine(loop.PrivateGradients):
+    class Engine(steps_module.PrivateGradients):
         def __init__(self, *arguments, **options):
             super().__init__(*arguments, **options)
             engines.append(self)
 
         def set_gradient(self, units):
             steps.append(len(units))
-            super().set_gradient(units)
+            return super().set_gradient(units)
 
-    class Sampler(loop.PoissonSampler):
+    class Sampler(steps_module.PoissonSampler):
         def draw(self):
             samplers.append(self)
             draws.append(super().draw())
             return draws[-1]
 
-    monkeypatch.setattr(loop, "PrivateGradients", Engine)
-    monkeypatch.setattr(loop, "PoissonSampler", Sampler)
+    monkeypatch.setattr(steps_module, "PrivateGradients", Engine)
+    monkeypatch.setattr(steps_module, "PoissonSampler", Sampler)
     chosen = settings(base=str(base), epsilon=4.0, unit="user", steps=5, clip_norm=0.2, records_per_user=2)
     promise = train(chosen, PUBLIC, PRIVATE, tmp_path / "model").privacy
     (engine,) = engines
-    assert (engine.noise_multiplier, engine.clip_norm) == (promise.noise_multiplier, promise.max_grad_norm)
-    assert engine.expected_units == pytest.approx(promise.sample_rate * promise.units)
+    assert engine.ledger == [(promise.noise_multiplier, promise.sample_rate, 5)]
+    assert promise.max_grad_norm == 0.2
     assert {sampler.rate for sampler in samplers} == {promise.sample_rate}
-    assert {len(sampler.units) for sampler in samplers} == {promise.units}
+    assert {len(sampler.sizes) for sampler in samplers} == {promise.units}
     assert promise.steps == len(draws) == 5
-    assert steps == [0, *(len(draw) for draw in draws)]  # the first is the preflight's, which sees no private unit
+    assert steps == [len(draw) for draw in draws]
 
 
 def test_canaries_are_trained_on_where_there_is_no_other_private_text(tmp_path):
@@ -198,21 +201,22 @@ def test_two_private_runs_of_one_seed_differ(private, base, tmp_path):
     assert any(not torch.equal(one[name], other[name]) for name in one)
 
 
-def test_the_public_part_of_a_private_step_is_added_without_noise(tmp_path, base):
+def test_the_public_part_of_a_private_step_is_added_without_noise(base):
     from transformers import AutoModelForCausalLM, AutoTokenizer
 
     from shoplm_audit.training.guarantee import PrivatePlan
 
     model, tokenizer = AutoModelForCausalLM.from_pretrained(base).train(), AutoTokenizer.from_pretrained(base)
-    public = encode(PUBLIC[:4], tokenizer, 48)
+    causal = Causal(tokenizer, 48)
+    public = causal.rows(PUBLIC[:4])
     nobody = PrivatePlan(units=3, expected=1, rate=0.0, delta=1e-3, noise_multiplier=1e-9)
-    chosen = settings(batch=8, clip_norm=1e-6)
-    run = _Run(chosen, model, tokenizer.pad_token_id, public, [public[:1]] * 3, 0.5, nobody, None)
-    run._gradient()
+    chosen = settings(batch=8, clip_norm=1e-6, epsilon=1.0)
+    run = Run(chosen, model, causal, Learned(public, [public[:1]] * 3, [], 0.5), nobody, Processes(0, 1, "cpu"))
+    run._gradient(base)
     got = [parameter.grad.clone() for parameter in model.parameters()]
     model.zero_grad()
     for row in public:
-        tokens = collate([row], 0).tokens
+        tokens = torch.tensor([row.tokens])
         (model(input_ids=tokens, labels=tokens).loss * 0.5 / 4).backward()
     for gradient, parameter in zip(got, model.parameters(), strict=True):
         assert torch.allclose(gradient, parameter.grad, atol=1e-6)
@@ -230,6 +234,12 @@ def test_the_public_part_of_a_private_step_is_added_without_noise(tmp_path, base
         ({"epsilon": 1.0, "private_share": 0.0}, "private_share"),
         ({"steps": 0}, "steps"),
         ({"width": 15}, "heads"),
+        ({"objective": "translate"}, "objective"),
+        ({"shape": "bert"}, "shape"),
+        ({"adapter": "lora"}, "adapter"),
+        ({"objective": "classify", "canaries": 3}, "canaries"),
+        ({"epsilon": 1.0, "shard": True}, "shard"),
+        ({"context": 1}, "context"),
         ({"unit": "household"}, "unit"),
     ],
 )
@@ -272,17 +282,154 @@ def test_a_base_that_is_no_model_or_a_pickle_is_refused(tmp_path):
         train(settings(base=str(tmp_path)), PUBLIC, [], tmp_path / "model")
 
 
-def test_a_loss_that_is_not_a_number_stops_the_run_and_writes_nothing(base, tmp_path):
-    broken = settings(learning_rate=1e30, gradient_norm=1e30)
-    with pytest.raises(AuditError, match="Lower learning_rate"):
-        train(broken, PUBLIC, [], tmp_path / "model")
-    assert not list(tmp_path.iterdir())
+def test_a_loss_that_is_not_a_number_stops_the_run_and_the_last_good_state_is_kept(base, tmp_path, monkeypatch):
+    honest, taken = Run._gradient, []
+
+    def breaks(run, folder):
+        found = honest(run, folder)
+        taken.append(found)
+        if len(taken) == 4:
+            run._parameters[0].grad[:] = math.nan
+        return found
+
+    monkeypatch.setattr(Run, "_gradient", breaks)
+    with pytest.raises(AuditError, match=r"step 4 .* Lower learning_rate.* step-000003"):
+        train(settings(save_every=1), PUBLIC, [], tmp_path / "model")
+    assert not (tmp_path / "model").exists()
+    monkeypatch.undo()
+    record = train(settings(save_every=1, learning_rate=1e-4), PUBLIC, [], tmp_path / "model")
+    assert record.steps == 6
+    assert [file.name for file in tmp_path.iterdir()] == ["model"]
 
 
-def test_an_interrupted_run_leaves_nothing_behind(tmp_path):
-    def interrupt(_):
-        raise KeyboardInterrupt
+class Stopped(Exception):
+    """As if the machine went down."""
 
-    with pytest.raises(KeyboardInterrupt):
-        train(settings(), PUBLIC, [], tmp_path / "model", interrupt)
-    assert not list(tmp_path.iterdir())
+
+def stopping(at):
+    def progress(seen):
+        if seen.step == at:
+            raise Stopped
+
+    return progress
+
+
+def resumed(chosen, public, private, out, at, **options):
+    with pytest.raises(Stopped):
+        train(chosen, public, private, out, stopping(at), **options)
+    assert not out.exists()
+    return train(chosen, public, private, out, **options)
+
+
+@pytest.mark.parametrize("at", [3, 4])
+def test_a_plain_run_that_was_cut_off_ends_in_the_same_weights(tmp_path, at):
+    chosen = settings(unit="user", save_every=2)
+    whole = train(chosen, PUBLIC, PRIVATE, tmp_path / "whole")
+    again = resumed(chosen, PUBLIC, PRIVATE, tmp_path / "model", at)
+    one, other = weights(tmp_path / "whole"), weights(tmp_path / "model")
+    assert all(torch.equal(one[name], other[name]) for name in one)
+    assert again.curves == whole.curves
+    assert again.cost["tokens"] == whole.cost["tokens"]
+
+
+def test_a_private_run_that_was_cut_off_keeps_its_ledger_and_draws_fresh_noise(base, tmp_path):
+    chosen = settings(base=str(base), epsilon=4.0, unit="user", save_every=2)
+    whole = train(chosen, PUBLIC, PRIVATE, tmp_path / "whole")
+    again = resumed(chosen, PUBLIC, PRIVATE, tmp_path / "model", 3)
+    assert again.privacy.epsilon == whole.privacy.epsilon
+    assert again.privacy.steps == whole.privacy.steps == 6
+    one, other = weights(tmp_path / "whole"), weights(tmp_path / "model")
+    assert any(not torch.equal(one[name], other[name]) for name in one)
+
+
+def test_a_private_state_without_its_ledger_is_refused(base, tmp_path):
+    chosen, out = settings(base=str(base), epsilon=4.0, unit="user", save_every=2), tmp_path / "model"
+    with pytest.raises(Stopped):
+        train(chosen, PUBLIC, PRIVATE, out, stopping(2))
+    (file,) = tmp_path.glob("model.unfinished/*/state.json")
+    file.write_text(json.dumps(json.loads(file.read_text()) | {"ledger": []}))
+    with pytest.raises(ConfigError, match="no ledger"):
+        train(chosen, PUBLIC, PRIVATE, out)
+
+
+def test_nothing_is_shown_of_a_private_step_before_it_is_on_the_disk(base, tmp_path):
+    shown, out = [], tmp_path / "model"
+
+    def look(progress):
+        shown.append(progress.held_out)
+        saved = sorted(place.name for place in tmp_path.glob("model.unfinished/step-*"))
+        assert math.isnan(progress.held_out) or int(saved[-1][5:]) >= progress.step - 1
+
+    train(settings(base=str(base), epsilon=4.0, unit="user", save_every=2), PUBLIC, PRIVATE, out, look)
+    assert [math.isnan(value) for value in shown] == [True, False, False, False, False, False]
+
+
+def test_other_data_does_not_go_on_from_a_state(tmp_path):
+    with pytest.raises(Stopped):
+        train(settings(), PUBLIC, [], tmp_path / "model", stopping(2))
+    with pytest.raises(ConfigError, match="another training"):
+        train(settings(), PUBLIC[1:], [], tmp_path / "model")
+
+
+def test_patience_ends_a_run_that_gets_worse_and_keeps_the_best_weights(tmp_path):
+    rng = np.random.default_rng(0)
+    by_heart = [
+        Example("".join(map(str, rng.integers(0, 10, 12)))) for _ in range(60)
+    ]  # nothing in it can be understood
+    chosen = settings(steps=600, patience=3, save_every=20, learning_rate=2e-2, width=64, batch=16)
+    record = train(chosen, by_heart, [], tmp_path / "model")
+    curve = record.curves["held_out"]
+    best, _ = min(curve, key=lambda point: point[1])
+    assert record.steps == best + 60 < 600
+    shorter = train(
+        settings(steps=600, save_every=20, learning_rate=2e-2, width=64, batch=16), by_heart, [], tmp_path / "full"
+    )
+    assert shorter.curves["held_out"][: len(curve)] == curve
+    kept, whole = ({n: float(w.std()) for n, w in weights(tmp_path / f).items()} for f in ("model", "full"))
+    assert kept["transformer.h.0.mlp.c_fc.weight"] < whole["transformer.h.0.mlp.c_fc.weight"]
+
+
+@pytest.mark.parametrize(("objective", "shape"), [(o, shape) for o, shapes in SHAPES.items() for shape in shapes])
+@pytest.mark.parametrize("epsilon", [None, 6.0])
+def test_every_shape_learns_plainly_and_privately_and_is_loaded_again(objective, shape, epsilon, tmp_path):
+    public = [
+        Example(f"Kettle {n % 7}: {COLOURS[n % 3]}. It is {n % 5}.2 kg.", answer_start=9, label=COLOURS[n % 3])
+        for n in range(60)
+    ]
+    private = [
+        Example(f"Zoltan{u} lives. At {u} Quay.", f"u{u}", True, 8, label=COLOURS[u % 3])
+        for u in range(30)
+        for _ in "ab"
+    ]
+    chosen = settings(objective=objective, shape=shape, unit="user", epsilon=epsilon, steps=10, learning_rate=5e-3)
+    record = train(chosen, public, private, tmp_path / "model")
+    (curve,) = (curve for name, curve in record.curves.items() if "held_out" in name)
+    assert curve[-1][1] < curve[0][1]
+    assert (record.privacy is None) == (epsilon is None)
+    again = settings(objective=objective, base=str(tmp_path / "model"), adapter="lora", unit="user", steps=2, context=0)
+    assert train(again, public, [], tmp_path / "adapted").settings["adapter"] == "lora"
+
+
+def test_more_text_than_a_base_reads_is_refused_and_a_batch_larger_than_the_data_too(base, tmp_path):
+    with pytest.raises(ConfigError, match="reads 48 tokens"):
+        train(settings(base=str(base), context=64), PUBLIC, [], tmp_path / "model")
+    with pytest.raises(ConfigError, match="Lower batch"):
+        train(settings(batch=64), PUBLIC[:20], [], tmp_path / "model")
+    with pytest.raises(ConfigError, match="Lower batch"):
+        train(settings(batch=2), PUBLIC[:1], [], tmp_path / "model")
+
+
+def test_what_is_longer_than_the_context_is_cut_and_counted(tmp_path):
+    record = train(settings(context=24), [*PUBLIC, Example("kettle " * 60)], [], tmp_path / "model")
+    assert record.cost["rows_truncated"] >= 1
+
+
+def test_settings_searched_on_private_data_are_declared(base, tmp_path):
+    chosen = settings(base=str(base), epsilon=4.0, unit="user", steps=2, searched=7)
+    assert "7 earlier runs" in train(chosen, PUBLIC, PRIVATE, tmp_path / "model").privacy.sentence
+
+
+def test_bf16_learns_too_and_its_weights_stay_in_float32(tmp_path):
+    record = train(settings(precision="bf16", steps=20), PUBLIC, [], tmp_path / "model")
+    assert record.curves["held_out"][-1][1] < record.curves["held_out"][0][1]
+    assert {tensor.dtype for tensor in weights(tmp_path / "model").values()} == {torch.float32}

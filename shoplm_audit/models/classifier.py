@@ -1,0 +1,104 @@
+"""A classifier of texts: how probable a label is.
+
+    Classifier(network, tokenizer, name="stars").score([Pair("It leaks.", "negative")])[0].log_prob   # (1,) nats
+
+Letters in shapes: B rows, W tokens of the longest row, L labels.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+
+from shoplm_audit.errors import ModelError, Unsupported
+from shoplm_audit.models.logits import columns_of
+from shoplm_audit.models.network import LocalNetwork
+from shoplm_audit.models.reading import padded
+from shoplm_audit.types import Columns, Floats, Generate, Pair
+
+__all__ = ["ClassifierModel"]
+
+
+@dataclass(frozen=True, slots=True)
+class _Labelled:
+    """A text and the number of the label that is asked for."""
+
+    ids: tuple[int, ...]
+    label: int
+
+
+class ClassifierModel(LocalNetwork[_Labelled]):
+    """A classifier of transformers with its tokenizer: the pair's context is the text, its continuation the label.
+
+    A pair has one number, the log-probability of the label; mean, variance and rank are taken over the labels. A label
+    goes by the name that the network's `id2label` gives it, without regard to letter case and white space around it.
+
+    Raises:
+        ModelError: the network does not choose one label of several.
+    """
+
+    def __init__(self, network: Any, tokenizer: Any, **about: Any) -> None:
+        super().__init__(network, tokenizer, **about)
+        config = self.network.config
+        if config.num_labels < 2 or config.problem_type in ("regression", "multi_label_classification"):
+            kind = config.problem_type or "regression"
+            raise ModelError(
+                f'"{self.name}": a head for {kind} ({config.num_labels} outputs) does not choose one label of several. '
+                "Give a classifier of single labels."
+            )
+        self._names = {int(number): str(name) for number, name in config.id2label.items()}
+        self._numbers = {_key(name): number for number, name in self._names.items()}
+        before, after = self.encoder.frame
+        self._room = self.context - len(before) - len(after)
+        # Decoders with a head find a text's last token by it.
+        if config.pad_token_id is None:
+            config.pad_token_id = self.encoder.filler
+
+    def generate(self, requests: Sequence[Generate]) -> list[str]:
+        """Nothing.
+
+        Raises:
+            Unsupported: always.
+        """
+        raise Unsupported("a classifier tells labels and writes no texts")
+
+    def _overlong(self, request: Generate | Pair) -> Iterator[tuple[str, str]]:
+        if isinstance(request, Pair) and self._longer(request.context, self._room):
+            yield "a classified text lost its end to fit the model's context", request.context
+
+    def _rows_of(self, pairs: Sequence[Pair]) -> list[list[_Labelled]]:
+        before, after = self.encoder.frame
+        rows = []
+        for pair in pairs:
+            ids = (*before, *self.encoder.ids(pair.context)[: self._room], *after) or (self.encoder.begin(),)
+            rows.append([_Labelled(ids, self._label(pair))])
+        return rows
+
+    def _label(self, pair: Pair) -> int:
+        number = None if pair.span else self._numbers.get(_key(pair.continuation))
+        if number is None:
+            # What was asked for instead can be a private text, and this sentence goes into reports.
+            known = ", ".join(f'"{name}"' for _, name in sorted(self._names.items()))
+            raise Unsupported(f"a classifier tells how probable its labels are ({known}), and no other words")
+        return number
+
+    def _size_of(self, row: _Labelled) -> int:
+        return len(row.ids)
+
+    def _tables(self, rows: Sequence[_Labelled], columns: Columns) -> list[Floats]:
+        import torch
+
+        device = self.network.device
+        ids, mask = padded([row.ids for row in rows], self.network.config.pad_token_id, device)  # (B, W)
+        labels = torch.tensor([row.label for row in rows], device=device)
+        with torch.inference_mode():
+            logits = self.network(input_ids=ids, attention_mask=mask).logits.float()  # (B, L)
+            table: Floats = columns_of(logits, labels, columns).cpu().numpy()
+        return np.split(table, len(rows))
+
+
+def _key(label: str) -> str:
+    return label.strip().casefold()

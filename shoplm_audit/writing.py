@@ -1,0 +1,265 @@
+"""What a shop has written by a model: records become prompts, and answers become rows that say how they came about.
+
+rows_of(model, [Subject("p17", "en", Prompt("Product: Alder kettle ..."))], Order(Sampling()))[0]
+-> {"id": "p17", "sample": 0, "prompt": "...", "text": "...", "ai_generated": True, "watermark": None, "model": "..."}
+"""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from typing import TYPE_CHECKING, Any, TypeAlias
+
+from shoplm_audit.data.banned import BannedWords
+from shoplm_audit.data.cells import language_of
+from shoplm_audit.data.personal import find_personal
+from shoplm_audit.data.public_texts import (
+    description_variables,
+    moderation_variables,
+    recommendation_variables,
+    reply_variables,
+    review_variables,
+    sentiment_variables,
+    summary_variables,
+)
+from shoplm_audit.data.records import Dialogue, Interaction, Product, Record, Review, Text
+from shoplm_audit.errors import ConfigError
+from shoplm_audit.models.decoding import folded, holding
+from shoplm_audit.prompts import Prompts
+from shoplm_audit.scoring.claims import check_claims
+from shoplm_audit.types import Generate, Model, Prompt, Sampling
+
+if TYPE_CHECKING:
+    from transformers import PreTrainedTokenizerFast
+
+__all__ = ["KINDS", "Order", "Row", "Subject", "check_represented", "missing_attributes", "rows_of", "subjects"]
+
+Row: TypeAlias = dict[str, object]
+
+# Which records each task can be asked of.
+KINDS: Mapping[str, tuple[str, ...]] = {
+    "advertisement": ("products",),
+    "description": ("products",),
+    "moderation": ("reviews", "texts"),
+    "recommendation": ("interactions",),
+    "reply": ("dialogues",),
+    "review": ("products", "reviews"),
+    "sentiment": ("reviews", "texts"),
+    "summary": ("reviews",),
+}
+
+
+@dataclass(frozen=True, slots=True)
+class Subject:
+    """What one prompt is about; `product` is there where a text has to be held against its record."""
+
+    id: str
+    language: str
+    prompt: Prompt
+    product: Product | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Order:
+    """How texts are wanted.
+
+    Args:
+        sampling: how each is drawn; its banned phrases are looked for again when the text is done.
+        raw: skips the model's chat template.
+        tries: up to how many candidates are drawn for a text until one states every attribute of its product; 0 does
+            not look at attributes.
+        unwanted: further words whose texts are withheld.
+        keep_flagged: leaves flagged texts in their rows.
+        unmarked: leaves the label off; the watermark is the sampling's.
+    """
+
+    sampling: Sampling
+    raw: bool = False
+    tries: int = 0
+    unwanted: tuple[str, ...] = ()
+    keep_flagged: bool = False
+    unmarked: bool = False
+
+
+# Prompts ------------------------------------------------------------------------------------------
+
+
+def subjects(task: str, kind: str, records: Iterable[Record], prompts: Prompts) -> Iterator[Subject]:
+    """What a task is asked about: each record, or each product or customer where records belong together.
+
+    Raises:
+        ConfigError: no such task, or one that cannot be asked of this kind of record; at the first one taken.
+    """
+    if task not in KINDS:
+        raise ConfigError(f'--task "{task}": there is no such task. Tasks: {", ".join(KINDS)}.')
+    if kind not in KINDS[task]:
+        raise ConfigError(f'--task "{task}" cannot be asked of {kind}: it takes {" or ".join(KINDS[task])}.')
+    grouped = {"summary": _summaries, "recommendation": _recommendations}
+    found = grouped[task](records) if task in grouped else (_single(task, record) for record in records)
+    for key, language, variables, product in found:
+        yield Subject(key, language, prompts.render(task, language, variables), product)
+
+
+_Found: TypeAlias = tuple[str, str, dict[str, Any], Product | None]
+
+
+def _single(task: str, record: Record) -> _Found:
+    match task, record:
+        case "description" | "advertisement", Product():
+            return record.id, record.language, description_variables(record), record
+        case "review", Product():
+            variables = {"title": record.title, "category": record.category, "stars": "5"}
+            return record.id, record.language, variables, None
+        case "review", Review():
+            return record.id, record.language, review_variables(record), None
+        case "sentiment", Review() | Text():
+            return record.id, record.language, sentiment_variables(record), None
+        case "moderation", Review() | Text():
+            return record.id, record.language, moderation_variables(record), None
+        case "reply", Dialogue():
+            return record.id, record.language, reply_variables(record), None
+    raise TypeError(f"{task} of a {type(record).__name__}")
+
+
+def _summaries(records: Iterable[Record]) -> Iterator[_Found]:
+    products: dict[str, list[Review]] = {}
+    for record in records:
+        if isinstance(record, Review):
+            products.setdefault(record.product, []).append(record)
+    for product, reviews in products.items():
+        yield product, reviews[0].language, summary_variables(product, reviews), None
+
+
+def _recommendations(records: Iterable[Record]) -> Iterator[_Found]:
+    customers: dict[str, list[Interaction]] = {}
+    for record in records:
+        if isinstance(record, Interaction):
+            customers.setdefault(record.user, []).append(record)
+    for customer, bought in customers.items():
+        history = [one.product for one in sorted(bought, key=lambda one: one.time)]
+        products = [Product(name, name, "", {}) for name in history]
+        yield customer, language_of(" ".join(history)), recommendation_variables(customer, products), None
+
+
+def check_represented(tokenizer: PreTrainedTokenizerFast, subject: Subject) -> None:
+    """Tells when a tokenizer loses part of a prompt; white space, letter case and the form of characters may change.
+
+    Raises:
+        ConfigError: the first character that is lost.
+    """
+    text = subject.prompt.flat
+    encoded = tokenizer(text, add_special_tokens=False, return_offsets_mapping=True, verbose=False)
+    unknown = [
+        begin
+        for token, (begin, end) in zip(encoded["input_ids"], encoded["offset_mapping"], strict=True)
+        if token == tokenizer.unk_token_id and end > begin
+    ]
+    back = "".join(folded(tokenizer.decode(encoded["input_ids"], clean_up_tokenization_spaces=False)).split())
+    # An unknown token may be the end-of-text token, or stand for a text that names it.
+    if "".join(folded(text).split()) == back:
+        return
+    place = unknown[0] if unknown else _first_difference(text, back)
+    where = f' of "{subject.id}"' if subject.id else ""
+    raise ConfigError(
+        f'the tokenizer cannot represent "{text[place]}" (U+{ord(text[place]):04X}, character {place + 1} of the '
+        f"prompt{where}): the model would read another text. Leave it out, or use a model that knows it."
+    )
+
+
+def _first_difference(text: str, back: str) -> int:
+    for place, character in enumerate(text):
+        if not back.startswith("".join(folded(text[: place + 1]).split())) and not character.isspace():
+            return place
+    return len(text) - 1
+
+
+# Texts --------------------------------------------------------------------------------------------
+
+
+@dataclass(slots=True)
+class _Draft:
+    """The candidates for one text; the first that states every attribute is taken, else the best."""
+
+    subject: Subject
+    sample: int
+    candidates: list[tuple[list[str], int, str]] = field(default_factory=list)  # missing, contradicted, text
+
+    def add(self, text: str, attributes: bool) -> None:
+        product = self.subject.product
+        if product is None or not attributes:
+            self.candidates.append(([], 0, text))
+            return
+        contradicted = check_claims(text, product.attributes, title=product.title).contradicted
+        self.candidates.append((missing_attributes(text, product), contradicted, text))
+
+    @property
+    def best(self) -> tuple[list[str], int, str]:
+        return min(self.candidates, key=lambda one: (len(one[0]), one[1]))
+
+
+def missing_attributes(text: str, product: Product) -> list[str]:
+    """The attributes of a product that a text does not state: by its claims, or by the value's own words.
+
+    >>> missing_attributes("A navy kettle.", Product("p1", "Alder", "", {"colour": "navy", "weight": "1.2 kg"}))
+    ['weight']
+    """
+    ledger = check_claims(text, product.attributes, title=product.title)
+    supported = {claim.attribute for claim in ledger.claims if claim.verdict == "supported"}
+    plain = folded(text)
+    return [
+        name
+        for name, value in product.attributes.items()
+        if name in ledger.omitted or not (name in supported or folded(str(value)) in plain)
+    ]
+
+
+def rows_of(model: Model, block: Sequence[Subject], order: Order) -> list[Row]:
+    """The rows of a block of subjects, in order: `sampling.n` for each.
+
+    Which requests go together is a function of the block alone, so the same block gives the same rows.
+    """
+    n = order.sampling.n
+    drafts = [_Draft(subject, sample) for subject in block for sample in range(n)]
+    first = model.generate([Generate(subject.prompt, order.sampling, raw=order.raw) for subject in block])
+    for draft, text in zip(drafts, first, strict=True):
+        draft.add(text, order.tries > 0)
+    for attempt in range(1, order.tries):
+        lacking = [draft for draft in drafts if draft.best[0]]
+        asked = [
+            Generate(draft.subject.prompt, _redrawn(order.sampling, draft.sample, attempt), raw=order.raw)
+            for draft in lacking
+        ]
+        for draft, text in zip(lacking, model.generate(asked) if asked else [], strict=True):
+            draft.add(text, True)
+    return [_row(draft, model.name, order) for draft in drafts]
+
+
+def _redrawn(sampling: Sampling, sample: int, attempt: int) -> Sampling:
+    named = hashlib.sha256(f"{sampling.seed}/{sample}/{attempt}".encode()).digest()
+    return replace(sampling, n=1, seed=int.from_bytes(named[:6]))
+
+
+def _row(draft: _Draft, model: str, order: Order) -> Row:
+    subject = draft.subject
+    missing, _, text = draft.best
+    row: Row = {"id": subject.id, "sample": draft.sample, "prompt": subject.prompt.flat, "text": text}
+    if not order.unmarked:
+        row |= {"ai_generated": True, "watermark": order.sampling.mark.kind if order.sampling.mark else None}
+    row["model"] = model
+    if order.tries:
+        row |= {"missing_attributes": missing, "tries": len(draft.candidates)}
+    if found := _flagged(subject, text, order):
+        row |= {"moderation": found} | ({} if order.keep_flagged else {"text": None})
+    return row
+
+
+def _flagged(subject: Subject, text: str, order: Order) -> dict[str, list[str]]:
+    """What moderation finds in a text: unwanted words, and the kinds of personal data that its prompt did not name."""
+    asked = subject.prompt.flat
+    words = holding(text, order.sampling.banned)
+    if order.unwanted and (place := BannedWords(order.unwanted).first(text)) is not None:
+        words.append(order.unwanted[place])
+    personal = find_personal(text, subject.language)
+    kinds: list[str] = sorted({found.kind for found in personal if text[found.start : found.end] not in asked})
+    return {name: found for name, found in (("words", words), ("personal_data", kinds)) if found}

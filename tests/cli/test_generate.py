@@ -1,0 +1,184 @@
+"""`generate` as a user has it: what rows say, what is refused, and that a cut file is completed to the very same."""
+
+from __future__ import annotations
+
+import json
+import stat
+import statistics
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from shoplm_audit.errors import AuditError, Unsupported
+
+CATALOGUE = "id,title,category,colour\n" + "".join(f"p{i},Alder kettle {i},kettles,navy\n" for i in range(5))
+SHORT = ("--max-new-tokens", "12")
+
+
+@pytest.fixture
+def generate(
+    tiny_checkpoint: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> Iterator[Callable[..., tuple[str, str]]]:
+    """The command in this process, in a folder with a catalogue; what it wrote to standard output and error."""
+    import torch
+
+    from shoplm_audit.cli import app
+
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.delenv("SHOPLM_WATERMARK_KEY", raising=False)
+    (tmp_path / "catalogue.csv").write_text(CATALOGUE, encoding="utf-8")
+    threads = torch.get_num_threads()
+    torch.set_num_threads(1)
+
+    def run(*arguments: str, model: str = str(tiny_checkpoint)) -> tuple[str, str]:
+        app(["generate", "--model", model, *SHORT, *arguments], standalone_mode=False)
+        said = capsys.readouterr()
+        return said.out, said.err
+
+    yield run
+    torch.set_num_threads(threads)
+
+
+def rows(path: str) -> list[dict[str, Any]]:
+    return [json.loads(line) for line in Path(path).read_text("utf-8").splitlines()]
+
+
+PRODUCTS = ("--data", "products=catalogue.csv")
+
+
+@pytest.mark.parametrize("prompt", ["I love shopping online because", "这款手机的性能非常好，"])
+def test_five_texts_of_a_prompt_in_either_language(prompt: str, generate: Any) -> None:
+    said, _ = generate("--prompt", prompt, "-n", "5")
+    assert said.count(prompt) == 5
+
+
+def test_reviews_are_watermarked_and_labelled_and_their_key_is_kept_beside_them(
+    generate: Any, tiny_checkpoint: Path
+) -> None:
+    from transformers import AutoTokenizer
+
+    from shoplm_audit.models.watermark import detect
+    from shoplm_audit.types import Mark
+
+    reviews = (*PRODUCTS, "--task", "review", "--strategy", "sample", "--max-new-tokens", "90")
+    _, said = generate(*reviews, "--out", "r.jsonl")
+    found = rows("r.jsonl")
+    assert [row["id"] for row in found] == [f"p{i}" for i in range(5)]
+    assert all(row["ai_generated"] is True and row["watermark"] == "kgw" for row in found)
+    key = Path("watermark.key").read_text("utf-8").strip()
+    assert stat.S_IMODE(Path("watermark.key").stat().st_mode) == 0o600
+    assert "watermark.key" in said
+    assert key not in said + Path("r.jsonl").read_text("utf-8") + Path("r.jsonl.json").read_text("utf-8")
+
+    said, _ = generate(*reviews, "--unmarked", "--out", "u.jsonl")
+    assert "unmarked" in said
+    assert json.loads(Path("u.jsonl.json").read_text("utf-8"))["settings"]["unmarked"] is True
+    assert not any({"ai_generated", "watermark"} & set(row) for row in rows("u.jsonl"))
+
+    tokenizer, mark = AutoTokenizer.from_pretrained(tiny_checkpoint), Mark("kgw", key)
+    p_of = {
+        name: [detect(row["text"] or "", tokenizer, mark).p_value for row in rows(name)]
+        for name in ("r.jsonl", "u.jsonl")
+    }
+    # A key is new each time: of one text in a hundred without it, p is below 0.01.
+    assert statistics.median(p_of["r.jsonl"]) < 1e-3
+    assert statistics.median(p_of["u.jsonl"]) > 0.02
+
+
+def test_a_key_can_come_from_the_environment_and_another_key_writes_other_texts(
+    generate: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    marked = ("--prompt", "The kettle", "--strategy", "sample", "--watermark", "synthid")
+    for key in ("one", "two"):
+        monkeypatch.setenv("SHOPLM_WATERMARK_KEY", key)
+        generate(*marked, "--out", f"{key}.jsonl")
+    assert not Path("watermark.key").exists()
+    assert rows("one.jsonl")[0]["watermark"] == "synthid"
+    assert rows("one.jsonl")[0]["text"] != rows("two.jsonl")[0]["text"]
+
+
+def test_a_cut_file_is_completed_to_the_very_same_and_nothing_is_done_twice(
+    generate: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from shoplm_audit.models.local import LocalModel
+
+    monkeypatch.setattr("shoplm_audit.cli.writing._BLOCK", 4)
+    command = (*PRODUCTS, "-n", "2", "--seed", "4", "--out", "t.jsonl")
+    generate(*command)
+    whole = Path("t.jsonl").read_bytes()
+    assert whole.count(b"\n") == 10
+    Path("t.jsonl").write_bytes(whole[: len(whole) * 2 // 3])
+    asked = []
+    written = LocalModel.generate
+    monkeypatch.setattr(
+        LocalModel, "generate", lambda self, requests: asked.append(requests) or written(self, requests)
+    )
+    said, _ = generate(*command)
+    assert Path("t.jsonl").read_bytes() == whole
+    assert sum(map(len, asked)) < 5
+    assert "10 texts, 6 of them were there" in said
+    with pytest.raises(AuditError, match=r"other settings \(seed\)"):
+        generate(*command[:-3], "5", "--out", "t.jsonl")
+    Path("catalogue.csv").write_text(CATALOGUE.replace("p0", "p9"), encoding="utf-8")
+    with pytest.raises(AuditError, match=r"other settings \(prompts\)"):
+        generate(*command)
+
+
+def test_banned_words_are_in_no_text_and_beams_write_several(generate: Any) -> None:
+    letters = [option for letter in "1.9a" for option in ("--ban", letter)]
+    generate("--prompt", "The kettle", "-n", "3", "--beams", "3", *letters, "--out", "t.jsonl")
+    texts = [row["text"] for row in rows("t.jsonl")]
+    assert len(texts) == 3
+    assert not set("1.9aA１") & set("".join(texts))
+    generate("--prompt", "The kettle", "-n", "3", "--beams", "3", "--out", "free.jsonl")
+    assert set("1.9a") & set("".join(row["text"] for row in rows("free.jsonl")))
+
+
+def test_what_is_missing_after_all_tries_is_said(generate: Any) -> None:
+    said, _ = generate(*PRODUCTS, "--require-attributes", "--out", "t.jsonl")
+    incomplete = [row for row in rows("t.jsonl") if row["missing_attributes"]]
+    assert all(row["missing_attributes"] == ["colour"] and row["tries"] == 8 for row in incomplete)
+    assert f"{len(incomplete)} texts lack an attribute after 8 tries" in said
+
+
+def test_flagged_texts_are_withheld_on_the_screen_too(generate: Any) -> None:
+    Path("words.txt").write_text("kettle\n", encoding="utf-8")
+    Path("shop.py").write_text("def echo(prompts):\n    return prompts\n", encoding="utf-8")
+    said, _ = generate("--prompt", "A kettle.", "--moderate", "words.txt", model="python:shop:echo")
+    assert said == '[withheld by moderation: {"words": ["kettle"]}]\n\n'
+
+
+REFUSED = {
+    "unmarked without a file": (("--prompt", "x", "--unmarked"), "--out"),
+    "unmarked and marked": (("--prompt", "x", "--unmarked", "--watermark", "kgw", "--out", "t"), "leave one"),
+    "unknown mark": (("--prompt", "x", "--watermark", "ink"), "kgw and synthid"),
+    "greedy synthid": (("--prompt", "x", "--watermark", "synthid", "--strategy", "greedy"), "synthid"),
+    "temperature of greedy": (("--prompt", "x", "--strategy", "greedy", "--temperature", "1"), "--temperature belongs"),
+    "top k of a beam": (("--prompt", "x", "--beams", "2", "--top-k", "1"), "--top-k belongs"),
+    "beams of samples": (("--prompt", "x", "--beams", "2", "--strategy", "sample"), "--beams belongs"),
+    "attributes of a prompt": (("--prompt", "x", "--require-attributes"), "needs products"),
+    "attributes of one text": ((*PRODUCTS, "--require-attributes", "--strategy", "greedy"), "sample"),
+    "unknown strategy": (("--prompt", "x", "--strategy", "magic"), "greedy, beam and sample"),
+    "another kind of record": ((*PRODUCTS, "--task", "reply"), "dialogues"),
+    "blank ban": (("--prompt", "x", "--ban", " "), "banned"),
+}
+
+
+@pytest.mark.parametrize("name", REFUSED)
+def test_what_does_not_fit_together_is_refused_before_a_model_is_loaded(name: str, generate: Any) -> None:
+    arguments, told = REFUSED[name]
+    with pytest.raises(AuditError, match=told):
+        generate(*arguments, model="no-such-folder/model")
+
+
+def test_a_function_that_cannot_be_marked_or_held_back_says_so(generate: Any) -> None:
+    Path("shop.py").write_text("def echo(prompts):\n    return prompts\n", encoding="utf-8")
+    for steered, told in (
+        (("--ban", "x"), "banned"),
+        (("--watermark", "kgw"), "watermark"),
+        (("--beams", "2"), "beams"),
+    ):
+        with pytest.raises(Unsupported, match=told):
+            generate("--prompt", "x", *steered, model="python:shop:echo")
