@@ -40,7 +40,7 @@ Slots = Mapping[str, str]
 
 @dataclass(frozen=True, slots=True)
 class Arm:
-    """One training, by what it begins from and reads: "public" or "e2e"."""
+    """One training, by what it begins from and reads: "public", "names" or "e2e"."""
 
     reads: str
     begins: str
@@ -50,13 +50,22 @@ class Arm:
 SHAPE = {"layers": 3, "heads": 4, "width": 128, "vocabulary": 1536, "context": 128}
 TUNED = {"holdout": 0.0, "micro_batch": 16}
 PLAIN = TUNED | {"steps": 300, "batch": 48, "learning_rate": 1e-3}
-PRIVATE = TUNED | {"steps": 60, "batch": 512, "learning_rate": 2e-3, "epsilon": 8.0, "clip_norm": 0.1}
+PRIVATE = TUNED | {
+    "micro_batch": 32,
+    "steps": 50,
+    "batch": 384,
+    "learning_rate": 2e-3,
+    "epsilon": 8.0,
+    "clip_norm": 0.1,
+}
 ARMS: dict[str, Arm] = {
     "base": Arm("public", "", SHAPE | {"steps": 1500, "batch": 48, "micro_batch": 12, "learning_rate": 4e-3}),
-    "plain": Arm("e2e", "base", PLAIN),
-    "private8": Arm("e2e", "base", PRIVATE),
-    "private3": Arm("e2e", "base", PRIVATE | {"epsilon": 3.0}),
-    "lora8": Arm("e2e", "base", PRIVATE | {"adapter": "lora", "rank": 8, "learning_rate": 4e-3}),
+    "primed": Arm("names", "base", {"steps": 300, "batch": 48, "micro_batch": 12, "learning_rate": 2e-3}),
+    "plain": Arm("e2e", "primed", PLAIN),
+    "private8": Arm("e2e", "primed", PRIVATE),
+    "private3": Arm("e2e", "primed", PRIVATE | {"epsilon": 3.0}),
+    "lora8": Arm("e2e", "primed", PRIVATE | {"adapter": "lora", "rank": 8, "learning_rate": 4e-3}),
+    "unprimed": Arm("e2e", "base", PLAIN),
 }
 
 
@@ -103,7 +112,7 @@ def public(data: Path, rng: np.random.Generator) -> Iterator[Example]:
             if text["comment"] == "good" and len(triples) <= TRIPLES:
                 yield example(shuffled(slots, rng), text["text"])
     for _ in range(EATERIES):
-        yield eatery(rng)
+        yield eatery(rng, _name)
 
 
 def e2e(data: Path) -> dict[tuple[tuple[str, str], ...], list[str]]:
@@ -135,6 +144,7 @@ _SECOND = (
     "barrel bell cellar corner crown duck fork goose hall hearth inn kitchen ladle lion mill oven pantry plate spoon "
     "table tavern well"
 )
+_SOUNDS = ("bcdfghjklmnprstvz", "aeiou")
 _VALUES: dict[str, Sequence[str]] = {
     "eatType": ("restaurant", "pub", "coffee shop"),
     "food": ("italian", "french", "english", "chinese", "indian", "japanese", "fast food", "greek", "thai", "mexican"),
@@ -162,15 +172,25 @@ def _name(rng: np.random.Generator) -> str:
     return (f"the {words[0]} {words[1]}", " ".join(words), f"the {words[1]}", f"{words[0]}'s")[int(rng.integers(4))]
 
 
-def eatery(rng: np.random.Generator) -> Example:
+def _any_name(rng: np.random.Generator, words: Sequence[str]) -> str:
+    """Of any public words or of syllables, so that a name can only be copied."""
+    if rng.random() < 0.4:
+        word = "".join(one + two for one, two in zip(*(rng.choice(list(s), 4) for s in _SOUNDS), strict=True))
+        word = word[: int(rng.integers(3, 9))]
+    else:
+        word = " ".join(words[int(i)] for i in rng.integers(len(words), size=int(rng.integers(1, 3))))
+    return f"the {word}" if rng.random() < 0.4 else word
+
+
+def eatery(rng: np.random.Generator, named: Callable[[np.random.Generator], str]) -> Example:
     """name: the red fork | area: riverside | food: thai => the red fork serves thai food by the riverside."""
 
     def one(*texts: str) -> str:
         return texts[int(rng.integers(len(texts)))]
 
-    slots = {"name": _name(rng)} | {name: one(*texts) for name, texts in sorted(_VALUES.items()) if rng.random() < 0.65}
+    slots = {"name": named(rng)} | {name: one(*texts) for name, texts in sorted(_VALUES.items()) if rng.random() < 0.65}
     if rng.random() < 0.6:
-        slots["near"] = _name(rng)
+        slots["near"] = named(rng)
     name, food, price, rating = (slots.get(slot, "") for slot in ("name", "food", "priceRange", "customer rating"))
     places, told = [], []
     if "area" in slots:
@@ -305,7 +325,9 @@ def main() -> None:
     rng = np.random.default_rng([SEED, 0])
     learned, held_out = divided(asked.data)
     known = list(public(asked.data, rng))
-    texts = {"public": (known, []), "e2e": ([], learned)}
+    words = sorted({word for one in known for word in re.findall(r"\b[a-z]{3,9}\b", one.text)})
+    named = [eatery(rng, lambda rng: _any_name(rng, words)) for _ in range(EATERIES)]
+    texts = {"public": (known, []), "names": (named, []), "e2e": ([], learned)}
     print(f"{len(learned)} pairs to learn, {len(held_out)} meanings held out; {len(known)} public texts", flush=True)
 
     def trained(name: str) -> Path:

@@ -1,5 +1,7 @@
 """Plain training against transformers' `Trainer`: the same network, rows, optimiser and number of threads, in turns.
 
+Seconds are those of the processor (of all threads together): other work on the machine does not stretch them.
+
 python -m benchmarks.plain_training [--threads 1] [--rounds 5]
 """
 
@@ -41,7 +43,7 @@ def ours(tokens: np.ndarray) -> list[float]:
     run = Run(settings, network(), Causal(Padding(), TOKENS), Learned(rows, [], [], 0.0), None, Processes(0, 1, "cpu"))
     times: list[float] = []
     with tempfile.TemporaryDirectory() as folder:
-        run.steps(Path(folder), "", lambda _: times.append(time.perf_counter()))
+        run.steps(Path(folder), "", lambda _: times.append(time.process_time()))
     return list(np.diff(times)[:-1])  # the last step also saves
 
 
@@ -55,7 +57,7 @@ def peer(tokens: np.ndarray) -> list[float]:
 
     class Watch(TrainerCallback):
         def on_step_end(self, *_, **__):
-            times.append(time.perf_counter())
+            times.append(time.process_time())
 
     data = [{"input_ids": row, "labels": row} for row in torch.from_numpy(tokens)]
     with tempfile.TemporaryDirectory() as folder:

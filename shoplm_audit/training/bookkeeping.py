@@ -51,7 +51,9 @@ class ClippedSums:
 
     def __init__(self, model: nn.Module, clip_norm: float) -> None:
         self.clip_norm = clip_norm
-        self._names = {weight: name for name, weight in model.named_parameters() if weight.requires_grad}
+        self._names: dict[Tensor, str] = {
+            weight: name for name, weight in model.named_parameters() if weight.requires_grad
+        }
         self._parameters = frozenset(self._names)
         self._biases = [part for part in model.modules() if self._makes_bias(part)]
         self._shared: frozenset[Key] = frozenset()
@@ -81,9 +83,7 @@ class ClippedSums:
                 weight.grad = None
             book = _Book(units, self._names)
             values = self._forward(losses, units, rows_per_unit, book)
-            if values.requires_grad:
-                torch.autograd.backward(values, torch.full_like(values, 1 / rows_per_unit))
-            self._refuse_unbooked()
+            self._backward(values, torch.full_like(values, 1 / rows_per_unit))
         finally:
             for weight, grad in grads.items():
                 weight.grad = grad
@@ -108,26 +108,27 @@ class ClippedSums:
         rows = units * rows_per_unit if units > 1 else 0
         while True:
             mode = Interception(self._parameters, self._biases, rows, self._shared, book)
-            with mode:
+            with torch.enable_grad(), mode:
                 values = losses()
             if values.shape != (units * rows_per_unit,):
                 raise ModelError(
                     f'Losses have shape "{tuple(values.shape)}": {units} units of {rows_per_unit} rows need one each.'
                 )
+            if not values.isfinite().all():
+                raise AuditError("The loss of a record is no finite number. Lower the learning rate. Nothing was added.")
             if not rows or not values.requires_grad or not self._is_new(mode.keys):
                 return values
             weighing = _Weighing(rows)
             mode.receive = weighing
             for weights in (torch.ones(rows), weighing.weights):
-                torch.autograd.backward(values, weights.to(values), retain_graph=True)
+                self._backward(values, weights.to(values), again=True)
                 weighing.turn()
-            self._refuse_unbooked()
             settled, mixed = weighing.result()
             if not mixed:
                 self._settled |= settled
                 mode.receive = book
                 return values
-            shared = {key for key in mixed if key.lookup and key.dimensions == 1} - self._shared
+            shared = {key for key in mixed if key.lookup and key.dimensions == 1 and not key.shared} - self._shared
             if not shared:
                 name = next(name for weight, name in self._names.items() if id(weight) == mixed[0].parameter)
                 raise ModelError(
@@ -143,7 +144,10 @@ class ClippedSums:
             new |= met & (met - 1) == 0
         return new
 
-    def _refuse_unbooked(self) -> None:
+    def _backward(self, values: Tensor, weights: Tensor, again: bool = False) -> None:
+        if values.requires_grad:
+            with torch.autocast(values.device.type, enabled=False):
+                torch.autograd.backward(values, weights, retain_graph=again)
         for weight, name in self._names.items():
             if weight.grad is not None:
                 raise ModelError(
@@ -155,10 +159,10 @@ class ClippedSums:
         return hasattr(part, "compute_bias") and isinstance(table, nn.Embedding) and table.weight in self._parameters
 
 
-def _refuse_unknown(model: nn.Module, names: dict[nn.Parameter, str]) -> None:
+def _refuse_unknown(model: nn.Module, names: dict[Tensor, str]) -> None:
     from transformers.pytorch_utils import Conv1D
 
-    known: set[nn.Parameter] = set()
+    known: set[Tensor] = set()
     for name, part in model.named_modules():
         if isinstance(part, nn.modules.batchnorm._BatchNorm) or getattr(part, "running_mean", None) is not None:
             raise ModelError(f'Layer "{name}" keeps statistics over records: none could be hidden. Train it plainly.')
@@ -175,20 +179,18 @@ class _Weighing:
     def __init__(self, rows: int) -> None:
         self._rng = torch.Generator().manual_seed(0)
         self.weights = 0.5 + torch.rand(rows, generator=self._rng)
-        self._passes: list[list[tuple[Key, Tensor, Tensor]]] = [[]]
+        self._passes: list[list[tuple[Key, Tensor | None, float]]] = [[]]
         self._probes: dict[int, Tensor] = {}
 
     def __call__(self, key: Key, gradient: Tensor, parts: Sequence[Part]) -> None:
-        rows = len(self.weights)
-        if gradient.numel() % rows or not gradient.numel():
-            seen = torch.full((rows, 1), torch.nan)
-        else:
-            flat = gradient.reshape(rows, -1)
+        rows, seen = len(self.weights), None
+        if gradient.numel() % rows == 0:
+            flat = gradient.reshape(rows, -1).float()
             probes = self._probes.get(flat.shape[1])
             if probes is None:
                 probes = self._probes[flat.shape[1]] = torch.randn(flat.shape[1], 4, generator=self._rng)
-            seen = torch.cat([flat.float() @ probes.to(flat.device), flat.float().norm(dim=1, keepdim=True)], 1).cpu()
-        self._passes[-1].append((key, seen, torch.tensor(100.0 if gradient.dtype.itemsize == 2 else 1.0)))
+            seen = torch.cat([flat @ probes.to(flat.device), flat.norm(dim=1, keepdim=True)], dim=1).cpu()
+        self._passes[-1].append((key, seen, 100.0 if gradient.dtype.itemsize == 2 else 1.0))
 
     def turn(self) -> None:
         self._passes.append([])
@@ -197,11 +199,16 @@ class _Weighing:
         """Operations through which gradients of two rows or more came as they should; those where they did not."""
         settled: set[Key] = set()
         mixed: list[Key] = []
-        size = max(float(seen[:, -1].nan_to_num().max()) for _, seen, _ in self._passes[0])
-        for (key, seen, loss), (_, weighted, _) in zip(self._passes[0], self._passes[1], strict=True):
+        # What passed through bfloat16 once is as coarse afterwards, whatever it is kept in.
+        rounding = max((rounding for _, _, rounding in self._passes[0]), default=1.0)
+        size = max((float(seen[:, -1].max()) for _, seen, _ in self._passes[0] if seen is not None), default=0.0)
+        for (key, seen, _), (_, weighted, _) in zip(*self._passes[:2], strict=True):
+            if seen is None or weighted is None:
+                mixed.append(key)
+                continue
             off = (weighted[:, :-1] - self.weights[:, None] * seen[:, :-1]).abs().amax(dim=1)
-            small = _SMALL * size * loss
-            if not bool((off <= 5 * (_COARSE * loss * seen[:, -1] + small)).all()):
+            small = _SMALL * size * rounding
+            if bool((off > 5 * (_COARSE * rounding * seen[:, -1] + small)).any()):
                 mixed.append(key)
             elif int((seen[:, -1] > 10 * small).sum()) > 1:
                 settled.add(key)
@@ -220,9 +227,9 @@ class _Entry:
 class _Book:
     """The gradients of units in one backward pass, each held in the smaller of its forms."""
 
-    def __init__(self, units: int, names: dict[nn.Parameter, str]) -> None:
+    def __init__(self, units: int, names: dict[Tensor, str]) -> None:
         self._units, self._names = units, names
-        self._entries: dict[nn.Parameter, _Entry] = {}
+        self._entries: dict[Tensor, _Entry] = {}
         self.rounds = False  # whether factors are rounded to bfloat16 after they were clipped
 
     def __call__(self, key: Key, gradient: Tensor, parts: Sequence[Part]) -> None:
@@ -235,7 +242,8 @@ class _Book:
                 case Product(weight, left, right):
                     self._take_product(entry, weight, self._by_unit(part, left), self._by_unit(part, right))
                 case Lookup(weight, ids, values):
-                    self._take_lookup(entry, weight, ids.reshape(self._units, -1), self._by_unit(part, values))
+                    values = self._by_unit(part, values)
+                    self._take_lookup(entry, weight, ids.reshape(self._units, -1), values)
 
     def _by_unit(self, part: Part, values: Tensor) -> Tensor:
         if values[..., 0].numel() % self._units:
@@ -272,7 +280,7 @@ class _Book:
             squares += self._squares(weight, entry)
         return squares.clamp(min=0).sqrt()
 
-    def _squares(self, weight: nn.Parameter, entry: _Entry) -> Tensor:
+    def _squares(self, weight: Tensor, entry: _Entry) -> Tensor:
         if entry.own is not None:
             own: Tensor = torch.linalg.vector_norm(entry.own.flatten(1), dim=1)
             return own.square()

@@ -34,12 +34,14 @@ class Key(NamedTuple):
         dimensions: of its input.
         single: whether the first of them is 1.
         lookup: whether the input are numbers of rows of an embedding.
+        shared: whether it was looked up once for all rows.
     """
 
     parameter: int
     dimensions: int
     single: bool
     lookup: bool
+    shared: bool = False
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -79,7 +81,7 @@ class Interception(TorchFunctionMode):
         parameters: those that are trained.
         biases: modules that make a table of relative positions, as T5's attention does: (1, H, T, T) for all rows.
         rows: B; 0 where all rows belong to one unit, and nothing needs to be told apart.
-        shared: lookups that are known to be the same for all rows though they have B of something.
+        shared: lookups that are known to be one for all rows also where they have B of something.
         receive: called in the backward pass with the gradient of each operation's output and the parts it makes.
     """
 
@@ -120,14 +122,17 @@ class Interception(TorchFunctionMode):
 
     def __torch_function__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
         replaced = self._known.get(func)
+        kwargs = dict(kwargs or {})
         if replaced is not None and torch.is_grad_enabled():
-            output = replaced(*args, **(kwargs or {}))
+            if "input" in kwargs:  # the first argument of all of them
+                args = (kwargs.pop("input"), *args)
+            output = replaced(*args, **kwargs)
             if output is not None:
                 return output
-        return func(*args, **(kwargs or {}))
+        return func(*args, **kwargs)
 
-    def _key(self, parameter: Tensor, given: Tensor, lookup: bool = False) -> Key:
-        key = Key(id(parameter), given.dim(), given.shape[0] == 1, lookup)
+    def _key(self, parameter: Tensor, given: Tensor) -> Key:
+        key = Key(id(parameter), given.dim(), given.shape[0] == 1, False)
         self.keys.add(key)
         return key
 
@@ -173,10 +178,13 @@ class Interception(TorchFunctionMode):
         if weight in self._relative:
             self._relative[weight] = ids
             return functional.embedding(ids, weight.detach())
-        key = self._key(weight, ids, lookup=True)
-        # A position table is looked up once for all rows. Which ones, their sizes say, or else `shared` does.
-        shared = key in self._shared or ids.shape[0] != self._rows
-        rows = self._rows if shared and (ids.dim() == 1 or key.single) else 0  # what else is no table for all rows
+        key = Key(id(weight), ids.dim(), ids.shape[0] == 1, True)
+        # A position table is looked up once for all rows. Its size says so or, if that fits by chance, `shared` does.
+        rows = self._rows if ids.dim() == 1 or key.single else 0  # nothing else can be one for all rows
+        if ids.shape[0] == self._rows and key not in self._shared:
+            rows = 0
+        key = key._replace(shared=rows > 0)
+        self.keys.add(key)
         return _applied(_Lookup, weight, ids, padding_idx, rows, self, key)
 
     def _relative_bias(self, part: Any) -> Callable[..., Tensor]:
@@ -328,7 +336,8 @@ class _Scale(Function):
     def forward(ctx: Any, given: Tensor, weight: Any, mode: Interception, key: Key) -> Tensor:
         ctx.save_for_backward(given)
         ctx.weight, ctx.mode, ctx.key = weight, mode, key
-        return given * weight
+        scaled: Tensor = given * weight
+        return scaled
 
     @staticmethod
     def backward(ctx: Any, gradient: Tensor) -> Any:

@@ -32,7 +32,7 @@ from shoplm_audit.training.objectives import Causal, Objective, labels_of, objec
 from shoplm_audit.training.parallel import Processes
 from shoplm_audit.training.settings import TrainSettings
 from shoplm_audit.training.shapes import adapted, context_of, load_base, merged, new_model, without_bars
-from shoplm_audit.training.steps import Learned, Progress, Run
+from shoplm_audit.training.steps import Learned, Progress, Run, sizes_of
 from shoplm_audit.training.tokenizer import learn_tokenizer, load_tokenizer
 
 __all__ = ["Progress", "train"]
@@ -81,19 +81,20 @@ def train(
         ModelError: the base is no model, or cannot be trained privately.
     """
     _check_output(out)
-    processes = Processes.begin(device)
     division = divide(private, settings)
     if not public and not division.units:
         raise DataError("There is nothing to train on: no public text, and no private unit was put in.")
     share = settings.private_share if public and division.units else float(bool(division.units))
-    plan = plan_private(settings, share, public, private, len(division.units)) if settings.epsilon is not None else None
+    learned, held_out = _hold_out(public, settings.seed)
     labels = labels_of([*public, *private]) if settings.objective == "classify" else ()
+    if settings.epsilon is None:
+        _check_batch(settings, learned, division, share)
+    plan = plan_private(settings, share, public, private, len(division.units)) if settings.epsilon is not None else None
+    processes = Processes.begin(device)
     training = _digest(settings, public, private, insecure_seed)
     found = states.latest(states.unfinished(out), training, _warned)
     model, tokenizer, settings = _model_and_tokenizer(settings, public, division, plan is not None, labels)
-    learned, held_out = _hold_out(public, settings.seed)
     rows, objective = _encoded(settings, model, tokenizer, learned, held_out, division, share, plan is not None)
-    _check_batch(settings, rows, plan)
     run = Run(settings, model.to(processes.device), objective, rows, plan, processes, found, insecure_seed)
     state = run.steps(states.unfinished(out), training, progress)
     finished = merged(run.finished())
@@ -126,10 +127,10 @@ def _warned(message: str) -> None:
     warnings.warn(message, stacklevel=3)
 
 
-def _check_batch(settings: TrainSettings, rows: Learned, plan: PrivatePlan | None) -> None:
-    ours, theirs = rows.sizes(settings.batch)
-    records = sum(len(own) for own in rows.private)
-    for count, least, whose in ((len(rows.public), theirs, "public"), (records, 0 if plan else ours, "private")):
+def _check_batch(settings: TrainSettings, learned: Sequence[Example], division: Division, share: float) -> None:
+    ours, theirs = sizes_of(settings, share, bool(learned))
+    records = sum(len(unit.examples) for unit in division.units)
+    for count, least, whose in ((len(learned), theirs, "public"), (records, ours, "private")):
         if least > count:
             raise ConfigError(
                 f"A step takes {least} {whose} rows of {count}. Lower batch (now {settings.batch}), or give more data."

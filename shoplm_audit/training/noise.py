@@ -14,6 +14,7 @@ import itertools
 import math
 import os
 from collections.abc import Callable, Sequence
+from concurrent.futures import ThreadPoolExecutor
 
 import numpy as np
 import torch
@@ -76,29 +77,35 @@ class NoisyOptimizer(DPOptimizerFastGradientClipping):  # type: ignore[misc]
 def add_noise(sums: Sequence[Tensor], deviation: float, entropy: Callable[[int], bytes] = os.urandom) -> None:
     """Adds independent normal numbers to every element, in place.
 
-    On a CPU they come from AES-256 in counter mode under a fresh key, by Box and Muller's formula from uniform numbers of
-    53 bits, so they end at 8.6 deviations. On a GPU they come from PyTorch's Philox under a fresh seed of 63 bits: out of
-    reach of a search, but no cipher, so its output is not known to hide its seed.
+    On a CPU they come from AES-256 in counter mode under a fresh key, by Box and Muller's formula from uniform numbers
+    of 53 bits, so they end at 8.6 deviations. On a GPU they come from PyTorch's Philox under a fresh seed of 63 bits:
+    out of reach of a search, but no cipher, so its output is not known to hide its seed.
 
     Args:
         sums: contiguous float32 tensors.
         deviation: standard deviation of what is added.
         entropy: gives random bytes; the operating system's in every real run.
     """
-    draw = _Normals(entropy(32)) if any(total.device.type == "cpu" for total in sums) else None
-    generators: dict[torch.device, torch.Generator] = {}
+    pieces = [piece for total in sums if not total.is_cuda for piece in torch.split(total.view(-1), _BLOCK)]
+    workers = torch.get_num_threads()
+    if workers == 1 or len(pieces) < 2 * workers:
+        _cover(pieces, deviation, entropy(32))
+    else:
+        with ThreadPoolExecutor(workers) as pool:
+            shares = [(pieces[i::workers], deviation, entropy(32)) for i in range(workers)]
+            list(pool.map(_cover, *zip(*shares, strict=True)))
     for total in sums:
-        if draw is None or total.device.type != "cpu":
-            if total.device not in generators:
-                seed = int.from_bytes(entropy(8), "little") >> 1
-                generators[total.device] = torch.Generator(total.device).manual_seed(seed)
-            generator = generators[total.device]
+        if total.is_cuda:
+            generator = torch.Generator(total.device).manual_seed(int.from_bytes(entropy(8), "little") >> 1)
             numbers = torch.randn(total.shape, dtype=torch.float64, device=total.device, generator=generator)
             total.add_(numbers, alpha=deviation)
-            continue
-        for part in torch.split(total.view(-1), _BLOCK):
-            # In float64 until the sum is rounded: noise of float32 has a grid that the sum would show (arXiv 2107.10138).
-            part.add_(draw(len(part)), alpha=deviation)
+
+
+def _cover(pieces: Sequence[Tensor], deviation: float, key: bytes) -> None:
+    draw = _Normals(key)
+    for piece in pieces:
+        # In float64 until the sum is rounded: float32 noise has a grid that the sum would show (arXiv 2107.10138).
+        piece.add_(draw(len(piece)), alpha=deviation)
 
 
 class _Normals:

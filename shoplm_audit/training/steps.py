@@ -29,7 +29,7 @@ from shoplm_audit.training.settings import TrainSettings
 from shoplm_audit.training.shapes import context_of
 from shoplm_audit.training.state import State
 
-__all__ = ["Learned", "Progress", "Run"]
+__all__ = ["Learned", "Progress", "Run", "sizes_of"]
 
 _SAVES = 20
 
@@ -70,10 +70,11 @@ class Learned:
     held_out: list[Row]
     share: float
 
-    def sizes(self, batch: int) -> tuple[int, int]:
-        """How many private rows (or expected private units) and public rows a step has."""
-        ours = max(1, round(batch * self.share)) if self.share else 0
-        return ours, max(1, batch - ours) if self.public and self.share < 1 else 0
+
+def sizes_of(settings: TrainSettings, share: float, public: bool) -> tuple[int, int]:
+    """How many private rows (or expected private units) and public rows a step has, where there are public ones."""
+    ours = max(1, round(settings.batch * share)) if share else 0
+    return ours, max(1, settings.batch - ours) if public and share < 1 else 0
 
 
 class Run:
@@ -114,7 +115,7 @@ class Run:
         self._engine: PrivateGradients | None = None
         self.preflight = ""
         rng = np.random.default_rng([settings.seed, 2])
-        ours, theirs = rows.sizes(settings.batch)
+        ours, theirs = sizes_of(settings, rows.share, bool(rows.public))
         self._public = _shuffled(rows.public, theirs, rng)
         self._private = _shuffled([row for own in rows.private for row in own], 0 if plan else ours, rng)
         if plan:

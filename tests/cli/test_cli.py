@@ -619,6 +619,31 @@ REFUSED: dict[str, tuple[tuple[str, ...], tuple[str, ...]]] = {
         ("train", "--data", "good.csv", "--out", "new", "--objective", "magic"),
         ('"magic"', "causal"),
     ),
+    "shape of another objective": (
+        ("train", "--data", "good.csv", "--out", "new", "--shape", "bert"),
+        ('"bert"', "gpt2"),
+    ),
+    "adapter of nothing": (("train", "--data", "good.csv", "--out", "new", "--adapter", "lora"), ("adapter", "base")),
+    "base that is not there": (("train", "--data", "good.csv", "--out", "new", "--from", "no/model"), ("no/model",)),
+    "no privacy budget": (("train", "--data", "good.csv", "--out", "new", "--epsilon", "0"), ("epsilon", "above 0")),
+    "delta above 1/n": (
+        ("train", "--data", "many.csv", "--out", "new", "--epsilon", "1", "--delta", "0.1", "--batch", "4"),
+        ("delta", "1/N"),
+    ),
+    "one private record": (("train", "--data", "good.csv", "--out", "new", "--epsilon", "1"), ("cannot be hidden",)),
+    "batch larger than the data": (("train", "--data", "many.csv", "--out", "new"), ("Lower batch", "32")),
+    "one label": (
+        ("train", "--data", "good.csv", "--out", "new", "--objective", "classify", "--batch", "1"),
+        ("1 label", "two"),
+    ),
+    "record without a title": (
+        ("train", "--data", "good.csv", "--out", "new", "--objective", "seq2seq"),
+        ("no title", "Leave it out"),
+    ),
+    "list of banned words that is empty": (
+        ("train", "--data", "good.csv", "--out", "new", "--banned", "empty.csv"),
+        ("empty.csv", "banned"),
+    ),
     "greedy several times": (
         ("generate", *HONEST, "--prompt", "x", "-n", "2", "--strategy", "greedy"),
         ("-n 2", "sample"),
@@ -640,6 +665,8 @@ def refusals(in_turn: Callable[..., list[Done]], tmp_path_factory: pytest.TempPa
     (folder / "empty.csv").touch()
     head = "product,user,rating,text\np1,u1,5,It boils quickly.\n"
     (folder / "good.csv").write_text(head, encoding="utf-8")
+    many = "".join(f"p{n},u{n},5,It boils {n} cups.\n" for n in range(2, 26))
+    (folder / "many.csv").write_text(head + many, encoding="utf-8")
     (folder / "bad.csv").write_text(head + "p2,u2,seven,It broke.\n", encoding="utf-8")
     (folder / "latin.csv").write_text(head + "p2,u2,4,Très bon café.\n", encoding="latin-1")
     model = 'model = "python:shop:honest"\n'

@@ -429,7 +429,11 @@ def test_settings_searched_on_private_data_are_declared(base, tmp_path):
     assert "7 earlier runs" in train(chosen, PUBLIC, PRIVATE, tmp_path / "model").privacy.sentence
 
 
-def test_bf16_learns_too_and_its_weights_stay_in_float32(tmp_path):
-    record = train(settings(precision="bf16", steps=20), PUBLIC, [], tmp_path / "model")
-    assert record.curves["held_out"][-1][1] < record.curves["held_out"][0][1]
+@pytest.mark.parametrize("epsilon", [None, 6.0])
+def test_bf16_learns_too_and_its_weights_stay_in_float32(epsilon, tmp_path):
+    chosen = settings(precision="bf16", steps=20, width=64, epsilon=epsilon, unit="user")
+    (curve,) = (
+        curve for name, curve in train(chosen, PUBLIC, PRIVATE, tmp_path / "model").curves.items() if "held_out" in name
+    )
+    assert curve[-1][1] < curve[0][1]
     assert {tensor.dtype for tensor in weights(tmp_path / "model").values()} == {torch.float32}
