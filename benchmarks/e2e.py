@@ -63,8 +63,8 @@ ARMS: dict[str, Arm] = {
     "primed": Arm("names", "base", {"steps": 300, "batch": 48, "micro_batch": 12, "learning_rate": 2e-3}),
     "plain": Arm("e2e", "primed", PLAIN),
     "private8": Arm("e2e", "primed", PRIVATE),
-    "private3": Arm("e2e", "primed", PRIVATE | {"epsilon": 3.0}),
-    "lora8": Arm("e2e", "primed", PRIVATE | {"adapter": "lora", "rank": 8, "learning_rate": 4e-3}),
+    "private3": Arm("e2e", "primed", PRIVATE | {"epsilon": 3.0, "learning_rate": 1e-3}),
+    "lora3": Arm("e2e", "primed", PRIVATE | {"epsilon": 3.0, "adapter": "lora", "rank": 8, "learning_rate": 6e-3}),
     "unprimed": Arm("e2e", "base", PLAIN),
 }
 
@@ -320,7 +320,7 @@ def main() -> None:
     parser.add_argument("--out", type=Path, default=Path("runs/e2e"))
     parser.add_argument("--arms", default="base,plain,private8,private3")
     parser.add_argument("--steps", type=int, default=0)
-    parser.add_argument("--beams", type=int, default=1)
+    parser.add_argument("--beams", type=int, default=4)
     asked = parser.parse_args()
     rng = np.random.default_rng([SEED, 0])
     learned, held_out = divided(asked.data)

@@ -93,8 +93,8 @@ _HOME = {
     "suites": ("load_suite",),
     "types": (
         "LOG_PROB", "Case", "Columns", "Estimate", "Gate", "Generate", "Mark", "Material", "Metric", "Model",
-        "Observation",         "Observations", "Observing", "Pair", "Probe", "Prompt", "Sampling", "Score", "Suite", "TokenScores", "Turn",
-        "Verdict",
+        "Observation", "Observations", "Observing", "Pair", "Probe", "Prompt", "Sampling", "Score", "Suite",
+        "TokenScores", "Turn", "Verdict",
     ),
 }  # fmt: skip
 _MODULE = {name: module for module, names in _HOME.items() for name in names}

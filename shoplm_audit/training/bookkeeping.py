@@ -115,7 +115,7 @@ class ClippedSums:
                     f'Losses have shape "{tuple(values.shape)}": {units} units of {rows_per_unit} rows need one each.'
                 )
             if not values.isfinite().all():
-                raise AuditError("The loss of a record is no finite number. Lower the learning rate. Nothing was added.")
+                raise AuditError("A record's loss is no finite number. Lower the learning rate. Nothing was added.")
             if not rows or not values.requires_grad or not self._is_new(mode.keys):
                 return values
             weighing = _Weighing(rows)

@@ -26,7 +26,7 @@ from shoplm_audit.models.fingerprint import fingerprint_of
 from shoplm_audit.record import DataUsed, TrainingRecord
 from shoplm_audit.training import state as states
 from shoplm_audit.training.corpus import Example, digest_of
-from shoplm_audit.training.guarantee import PrivatePlan, guarantee_of, plan_private
+from shoplm_audit.training.guarantee import guarantee_of, plan_private
 from shoplm_audit.training.members import Division, divide
 from shoplm_audit.training.objectives import Causal, Objective, labels_of, objective_of
 from shoplm_audit.training.parallel import Processes
