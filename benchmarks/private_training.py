@@ -170,7 +170,9 @@ def imported(threads: int) -> None:
 
     import shoplm_audit.training.bookkeeping
     import shoplm_audit.training.noise  # noqa: F401
+    from shoplm_audit.training.allocator import keep_freed_memory
 
+    keep_freed_memory()  # for all ways alike
     torch.set_num_threads(threads)
 
 

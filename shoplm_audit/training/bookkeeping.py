@@ -29,7 +29,7 @@ from shoplm_audit.training.interception import Interception, Key, Lookup, Part, 
 
 __all__ = ["ClippedSums"]
 
-_SMALL, _COARSE = 1e-6, 1e-3  # of a gradient's norm: what rounding leaves of nothing, and adds to a row; x 100 in bf16
+_SMALL, _COARSE = 1e-6, 1e-3  # of a gradient's norm: what rounding leaves of nothing, and adds to a row
 _MARGIN = 0.99  # of the clipping norm on a GPU in bf16, where clipped factors are rounded again, by 0.2 % each
 
 
@@ -141,7 +141,8 @@ class ClippedSums:
         new = False
         for key in keys - self._settled:
             met = self._met[key] = self._met.get(key, 0) + 1
-            new |= met & (met - 1) == 0
+            # A lookup in one dimension may be shared by all rows or not: it is examined until that is known.
+            new |= met & (met - 1) == 0 or (key.lookup and key.dimensions == 1)
         return new
 
     def _backward(self, values: Tensor, weights: Tensor, again: bool = False) -> None:
@@ -178,8 +179,9 @@ class _Weighing:
 
     def __init__(self, rows: int) -> None:
         self._rng = torch.Generator().manual_seed(0)
-        self.weights = 0.5 + torch.rand(rows, generator=self._rng)
-        self._passes: list[list[tuple[Key, Tensor | None, float]]] = [[]]
+        # Powers of two: an honest gradient is scaled by them without any rounding, also in bfloat16.
+        self.weights = 2.0 ** (torch.arange(rows) % 7 - 3.0)[torch.randperm(rows, generator=self._rng)]
+        self._passes: list[list[tuple[Key, Tensor | None]]] = [[]]
         self._probes: dict[int, Tensor] = {}
 
     def __call__(self, key: Key, gradient: Tensor, parts: Sequence[Part]) -> None:
@@ -190,7 +192,7 @@ class _Weighing:
             if probes is None:
                 probes = self._probes[flat.shape[1]] = torch.randn(flat.shape[1], 4, generator=self._rng)
             seen = torch.cat([flat @ probes.to(flat.device), flat.norm(dim=1, keepdim=True)], dim=1).cpu()
-        self._passes[-1].append((key, seen, 100.0 if gradient.dtype.itemsize == 2 else 1.0))
+        self._passes[-1].append((key, seen))
 
     def turn(self) -> None:
         self._passes.append([])
@@ -199,16 +201,14 @@ class _Weighing:
         """Operations through which gradients of two rows or more came as they should; those where they did not."""
         settled: set[Key] = set()
         mixed: list[Key] = []
-        # What passed through bfloat16 once is as coarse afterwards, whatever it is kept in.
-        rounding = max((rounding for _, _, rounding in self._passes[0]), default=1.0)
-        size = max((float(seen[:, -1].max()) for _, seen, _ in self._passes[0] if seen is not None), default=0.0)
-        for (key, seen, _), (_, weighted, _) in zip(*self._passes[:2], strict=True):
+        size = max((float(seen[:, -1].max()) for _, seen in self._passes[0] if seen is not None), default=0.0)
+        for (key, seen), (_, weighted) in zip(*self._passes[:2], strict=True):
             if seen is None or weighted is None:
                 mixed.append(key)
                 continue
             off = (weighted[:, :-1] - self.weights[:, None] * seen[:, :-1]).abs().amax(dim=1)
-            small = _SMALL * size * rounding
-            if bool((off > 5 * (_COARSE * rounding * seen[:, -1] + small)).any()):
+            small = _SMALL * size
+            if bool((off > 5 * (_COARSE * seen[:, -1] + small)).any()):
                 mixed.append(key)
             elif int((seen[:, -1] > 10 * small).sum()) > 1:
                 settled.add(key)

@@ -100,7 +100,9 @@ def _written(record: Record | Customer, prompts: Prompts, private: bool) -> Iter
 def _review(review: Review, prompts: Prompts, private: bool) -> Example:
     """A review teaches to be written or, one in three with a verdict, to be read: never both, so it is one record."""
     answer = SENTIMENTS.get(review.language, {}).get(sentiment_of(review), "")
-    if answer and zlib.crc32(review.id.encode()) % 3 == 0:
+    # By what it says, not by its id, which is its row's number where a file has none: a row more must change no other.
+    toss = zlib.crc32(f"{review.user}\0{review.text}".encode("utf-8", "surrogatepass"))
+    if answer and toss % 3 == 0:
         prompt, text = prompts.render("sentiment", review.language, sentiment_variables(review)).flat, answer
     else:
         prompt, text = prompts.render("review", review.language, review_variables(review)).flat, review.text
@@ -186,10 +188,11 @@ _READERS: Mapping[str, Callable[[Record | Customer, Prompts, bool], Iterator[Exa
 
 
 def digest_of(examples: Iterable[Example]) -> str:
-    """SHA-256 over texts, units and labels, in order."""
+    """SHA-256 over texts, units, labels and what is learned of each, in order."""
     digest = hashlib.sha256()
     for example in examples:
-        for part in (example.unit, example.text, *([example.label] if example.label else [])):
+        learned = f"{example.answer_start} {example.read_only}"
+        for part in (example.unit, example.text, example.label, learned):
             coded = part.encode("utf-8", "surrogatepass")
             digest.update(len(coded).to_bytes(8, "big") + coded)
     return f"sha256:{digest.hexdigest()}"

@@ -105,8 +105,9 @@ def guarantee_of(
     if paid != {(plan.noise_multiplier, plan.rate)} or sum(n for _, _, n in state.ledger) != state.step:
         raise AuditError(f"The ledger of private steps is {state.ledger} after {state.step} steps: no guarantee holds.")
     epsilon = epsilon_spent(plan.rate, plan.noise_multiplier, settings.steps, plan.delta)
+    rows = " rows of several texts" if settings.pack else ""
     whose = (
-        f"all records of any one user (of which at most {settings.records_per_user}, drawn afresh, enter a step)"
+        f"all records of any one user (of which at most {settings.records_per_user}{rows}, drawn afresh, enter a step)"
         if settings.unit == "user"
         else "any one record (not of a person with several)"
     )
@@ -117,11 +118,12 @@ def guarantee_of(
         f"independently with probability {plan.rate:.4g} (Poisson), clipping its gradient to norm "
         f"{settings.clip_norm:g} and adding Gaussian noise of {plan.noise_multiplier:.4g} times that to the sum. "
         "Not covered: public texts, whose gradient is added without noise; the tokenizer and a base checkpoint, which "
-        "are taken to be made from public texts; the choice of settings; the printed counts of units and records; the "
+        "are taken to be made from public texts; the choice of settings; "
+        "whether the run broke off and went on from a saved state; the printed counts of units and records; the "
         "run's time, memory, tokens and FLOPs, which are printed to two digits."
     )
     if settings.objective == "classify":
-        sentence += " The list of labels is that of the data."
+        sentence += " Not covered either: the list of labels, which is that of the data."
     if settings.searched:
         sentence += f" These settings were chosen by {settings.searched} earlier runs on the same private data."
     if any(card.get("touches_privacy") for card in data_card.values()):

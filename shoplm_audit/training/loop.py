@@ -15,7 +15,8 @@ import os
 import shutil
 import warnings
 from collections.abc import Callable, Sequence
-from dataclasses import replace
+from contextlib import nullcontext
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -26,7 +27,7 @@ from shoplm_audit.models.fingerprint import fingerprint_of
 from shoplm_audit.record import DataUsed, TrainingRecord
 from shoplm_audit.training import state as states
 from shoplm_audit.training.corpus import Example, digest_of
-from shoplm_audit.training.guarantee import guarantee_of, plan_private
+from shoplm_audit.training.guarantee import PrivatePlan, guarantee_of, plan_private
 from shoplm_audit.training.members import Division, divide
 from shoplm_audit.training.objectives import Causal, Objective, labels_of, objective_of
 from shoplm_audit.training.parallel import Processes
@@ -42,6 +43,25 @@ _CONTEXT, _BASE_CONTEXT = 160, 512  # tokens of a row where none are asked for: 
 _STRANGERS = 2000
 # What may change between two sittings: it shapes speed and what is kept, or follows from what was learned so far.
 _FREE = ("learning_rate", "micro_batch", "save_every", "patience")
+
+
+@dataclass(frozen=True, slots=True)
+class _Data:
+    """What a training learns from, divided; `plan` is there in a private run."""
+
+    public: tuple[Example, ...]
+    held_out: tuple[Example, ...]
+    division: Division
+    share: float
+    labels: tuple[str, ...]
+    plan: PrivatePlan | None
+
+    @property
+    def open_texts(self) -> list[str]:
+        """The texts that may be told about: in a private run the public ones alone."""
+        units = () if self.plan else self.division.units
+        learned = [one for unit in units for one in unit.examples]
+        return [example.text for example in (*self.public, *self.held_out, *learned)]
 
 
 def train(
@@ -81,46 +101,58 @@ def train(
         ModelError: the base is no model, or cannot be trained privately.
     """
     _check_output(out)
+    data = _divided(settings, public, private)
+    hidden = data.plan is not None
+    processes, folder = Processes.begin(device), states.unfinished(out)
+    with states.held(folder) if processes.first else nullcontext():
+        training = _digest(settings, public, private, insecure_seed)
+        found = states.latest(folder, training, _warned, hidden)
+        if processes.told(found and found[0].step) != (found and found[0].step):
+            raise ConfigError(f'"{folder}" is not the same on every machine: all of them have to see one folder.')
+        model, tokenizer, settings = _model_and_tokenizer(settings, data)
+        rows, objective = _encoded(settings, model, tokenizer, data)
+        run = Run(settings, model.to(processes.device), objective, rows, data.plan, processes, found, insecure_seed)
+        state = run.steps(folder, training, progress)
+        finished = merged(run.finished())
+        truncated = [*rows.public, *(row for own in rows.private if not hidden for row in own)]
+        record = TrainingRecord(
+            objective=settings.objective,
+            base=Path(settings.base).name,
+            steps=state.step,
+            seed=settings.seed,
+            data=(*_used(data), *_inherited(settings)),
+            privacy=guarantee_of(settings, data.plan, state, run.preflight, data_card or {}, insecure_seed is not None)
+            if data.plan
+            else None,
+            tokenizer="base" if settings.base else "byte-level BPE" if public or not hidden else "bytes",
+            settings=settings.publishable,
+            curves=state.curves,
+            # Of a private run, cut rows are counted among the public ones: others would tell about private records.
+            cost=run.cost() | {"rows_truncated": float(sum(row.truncated for row in truncated))},
+            data_card=data_card or {},
+            secrets=data.division.secrets if private or data.division.secrets.canaries else None,
+        )
+        if processes.first:
+            _write(out, folder, finished, tokenizer, record)
+            states.forget(folder)
+        processes.wait()
+    return record
+
+
+def _divided(settings: TrainSettings, public: Sequence[Example], private: Sequence[Example]) -> _Data:
+    """Who is in and who is out, and the plan of a private run; what cannot be kept is refused before a load."""
     division = divide(private, settings)
     if not public and not division.units:
         raise DataError("There is nothing to train on: no public text, and no private unit was put in.")
     share = settings.private_share if public and division.units else float(bool(division.units))
     learned, held_out = _hold_out(public, settings.seed)
     labels = labels_of([*public, *private]) if settings.objective == "classify" else ()
+    plan = None
     if settings.epsilon is None:
         _check_batch(settings, learned, division, share)
-    plan = plan_private(settings, share, public, private, len(division.units)) if settings.epsilon is not None else None
-    processes = Processes.begin(device)
-    training = _digest(settings, public, private, insecure_seed)
-    found = states.latest(states.unfinished(out), training, _warned)
-    model, tokenizer, settings = _model_and_tokenizer(settings, public, division, plan is not None, labels)
-    rows, objective = _encoded(settings, model, tokenizer, learned, held_out, division, share, plan is not None)
-    run = Run(settings, model.to(processes.device), objective, rows, plan, processes, found, insecure_seed)
-    state = run.steps(states.unfinished(out), training, progress)
-    finished = merged(run.finished())
-    truncated = [*rows.public, *(row for own in rows.private if plan is None for row in own)]
-    record = TrainingRecord(
-        objective=settings.objective,
-        base=Path(settings.base).name,
-        steps=state.step,
-        seed=settings.seed,
-        data=_used(learned, division, plan is not None),
-        privacy=guarantee_of(settings, plan, state, run.preflight, data_card or {}, insecure_seed is not None)
-        if plan
-        else None,
-        tokenizer="base" if settings.base else "byte-level BPE" if public or not plan else "bytes",
-        settings=settings.publishable,
-        curves=state.curves,
-        # Of a private run, cut rows are counted among the public ones: the others would tell about private records.
-        cost=run.cost() | {"rows_truncated": float(sum(row.truncated for row in truncated))},
-        data_card=data_card or {},
-        secrets=division.secrets if private or division.secrets.canaries else None,
-    )
-    if processes.first:
-        _write(out, finished, tokenizer, record)
-        states.forget(states.unfinished(out))
-    processes.wait()
-    return record
+    else:
+        plan = plan_private(settings, share, public, private, len(division.units))
+    return _Data(tuple(learned), tuple(held_out), division, share, labels, plan)
 
 
 def _warned(message: str) -> None:
@@ -137,14 +169,12 @@ def _check_batch(settings: TrainSettings, learned: Sequence[Example], division: 
             )
 
 
-def _model_and_tokenizer(
-    settings: TrainSettings, public: Sequence[Example], division: Division, hidden: bool, labels: tuple[str, ...]
-) -> tuple[Any, Any, TrainSettings]:
+def _model_and_tokenizer(settings: TrainSettings, data: _Data) -> tuple[Any, Any, TrainSettings]:
     """The network, its tokenizer, and the settings with the context that was chosen."""
     if settings.base:
         folder = Path(settings.base)
         model, tokenizer = (
-            load_base(folder, settings.objective, labels, seed=settings.seed),
+            load_base(folder, settings.objective, data.labels, seed=settings.seed),
             load_tokenizer(folder, settings.objective),
         )
         reads = context_of(model)
@@ -158,35 +188,21 @@ def _model_and_tokenizer(
             )
         settings = replace(settings, context=settings.context or min(reads, _BASE_CONTEXT))
         return adapted(model, settings) if settings.adapter else model, tokenizer, settings
-    texts = [example.text for example in public]
-    if not hidden:
-        texts += [example.text for unit in division.units for example in unit.examples]
-    tokenizer = learn_tokenizer(texts, settings.vocabulary, settings.objective)
+    tokenizer = learn_tokenizer(data.open_texts, settings.vocabulary, settings.objective)
     settings = replace(settings, context=settings.context or _CONTEXT)
-    return new_model(settings, tokenizer, labels), tokenizer, settings
+    return new_model(settings, tokenizer, data.labels), tokenizer, settings
 
 
-def _encoded(
-    settings: TrainSettings,
-    model: Any,
-    tokenizer: Any,
-    learned: Sequence[Example],
-    held_out: Sequence[Example],
-    division: Division,
-    share: float,
-    hidden: bool,
-) -> tuple[Learned, Objective]:
-    strangers = [example.text for example in learned]
-    if not hidden:
-        strangers += [example.text for unit in division.units for example in unit.examples]
-    objective = objective_of(settings.objective, tokenizer, model, settings.context, strangers[:_STRANGERS])
-    rows, own = objective.rows(learned), [objective.rows(unit.examples) for unit in division.units]
+def _encoded(settings: TrainSettings, model: Any, tokenizer: Any, data: _Data) -> tuple[Learned, Objective]:
+    strangers = data.open_texts[:_STRANGERS] if settings.objective == "masked" else []
+    objective = objective_of(settings.objective, tokenizer, model, settings.context, strangers)
+    rows, own = objective.rows(data.public), [objective.rows(unit.examples) for unit in data.division.units]
     if settings.pack and isinstance(objective, Causal):
         rows, own = objective.packed(rows), [objective.packed(records) for records in own]
     # Where nothing is public, a plain run is watched on the units that its coins left out.
-    watched = held_out or ([] if hidden else division.left_out)
+    watched = data.held_out or (() if data.plan else data.division.left_out)
     shown = objective.drawn(objective.rows(watched[:_HELD_OUT_MOST]), np.random.default_rng([settings.seed, 4]))
-    return Learned(rows, own, shown, share), objective
+    return Learned(rows, own, shown, data.share), objective
 
 
 def _hold_out(public: Sequence[Example], seed: int) -> tuple[list[Example], list[Example]]:
@@ -196,13 +212,20 @@ def _hold_out(public: Sequence[Example], seed: int) -> tuple[list[Example], list
     return learned, [public[i] for i in sorted(chosen)]
 
 
-def _used(learned: Sequence[Example], division: Division, hidden: bool) -> tuple[DataUsed, ...]:
-    examples = [example for unit in division.units for example in unit.examples]
+def _used(data: _Data) -> tuple[DataUsed, ...]:
+    learned, examples = data.public, [example for unit in data.division.units for example in unit.examples]
     # A plain digest would let anyone who guesses the rest of the data test whether a record is in it.
-    digest = "" if hidden else digest_of(examples)
+    digest = "" if data.plan else digest_of(examples)
     used = [DataUsed("public", digest_of(learned), len(learned), len(learned), False)] if learned else []
-    used += [DataUsed("private", digest, len(examples), len(division.units), True)] if examples else []
+    used += [DataUsed("private", digest, len(examples), len(data.division.units), True)] if examples else []
     return tuple(used)
+
+
+def _inherited(settings: TrainSettings) -> tuple[DataUsed, ...]:
+    """The private data of the base, which is in the new weights too."""
+    before = TrainingRecord.read(Path(settings.base)) if settings.base else None
+    used = before.data if before else ()
+    return tuple(replace(one, name=f"base: {one.name.removeprefix('base: ')}") for one in used if one.private)
 
 
 def _digest(
@@ -226,19 +249,23 @@ def _check_output(out: Path) -> None:
         raise ConfigError(f'"{out.parent}" cannot be written to. Choose another folder.')
 
 
-def _write(out: Path, model: Any, tokenizer: Any, record: TrainingRecord) -> None:
-    """Everything into a folder beside `out`, then one rename."""
-    unfinished = out.with_name(f"{out.name}.unfinished-{os.getpid()}")
+def _write(out: Path, folder: Path, model: Any, tokenizer: Any, record: TrainingRecord) -> None:
+    """Everything into a folder among the saved states, then one rename."""
+    whole = folder / "checkpoint.partial"
     try:
-        unfinished.mkdir()
+        shutil.rmtree(whole, ignore_errors=True)
+        whole.mkdir()
         with without_bars():
-            model.save_pretrained(str(unfinished))
-        tokenizer.save_pretrained(str(unfinished))
-        record.write(unfinished)
+            model.save_pretrained(str(whole))
+        tokenizer.save_pretrained(str(whole))
+        record.write(whole)
         if out.exists():
             out.rmdir()
-        unfinished.rename(out)
-    except OSError as fault:
-        raise MachineError(f'"{out}" could not be written: {fault.strerror or fault}.') from fault
-    finally:
-        shutil.rmtree(unfinished, ignore_errors=True)
+        whole.rename(out)
+    except Exception as fault:
+        if not isinstance(fault, OSError) and type(fault).__name__ != "SafetensorError":
+            raise
+        why = getattr(fault, "strerror", None) or fault
+        raise MachineError(
+            f'"{out}" could not be written ({why}). Free some space and give the same command again: nothing is lost.'
+        ) from fault

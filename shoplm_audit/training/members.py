@@ -62,7 +62,8 @@ def _units(examples: Sequence[Example], kind: str) -> list[Unit]:
     units = []
     for example in examples:
         # Named by its content, not by its row: a row more must not rename the rows after it.
-        name = hashlib.sha256(f"{example.unit}\0{example.text}".encode("utf-8", "surrogatepass")).hexdigest()[:20]
+        told = f"{example.unit}\0{example.label}\0{example.answer_start}\0{example.read_only}\0{example.text}"
+        name = hashlib.sha256(told.encode("utf-8", "surrogatepass")).hexdigest()[:20]
         seen[name] += 1
         units.append(Unit(f"{name}-{seen[name]}", (example,)))
     return units
@@ -78,7 +79,9 @@ def divide(examples: Sequence[Example], settings: TrainSettings) -> Division:
     outside = [_chance(settings.seed, "member", unit.id) < share_out for unit in units]
     inside = [unit for unit, out in zip(units, outside, strict=True) if not out]
     left_out = [unit for unit, out in zip(units, outside, strict=True) if out]
-    canaries = invent_canaries(settings, sorted({example.language for example in examples}) or ["en"])
+    # Were they those of the data, one record of a new language would rewrite every canary, and canaries are units too.
+    both, own = ["en", "zh"], sorted({example.language for example in examples}) or ["en"]
+    canaries = invent_canaries(settings, own if settings.epsilon is None else both)
     invented = [
         Unit(
             canary.id,

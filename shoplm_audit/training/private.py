@@ -29,6 +29,7 @@ from shoplm_audit.training.settings import TrainSettings
 
 __all__ = ["PoissonSampler", "PrivateGradients"]
 
+_LOW = 0.01  # the clipping norm of the check: below any made-up gradient's, so that a wrong norm shows
 _ROUNDING = 1e-4  # relative difference from the one-by-one loop that float32 explains; true faults are above 1e-2
 _SURE, _DRAWS = 0.999, 1 << 20  # of the noise audit: confidence of each bound, and how many numbers it looks at
 
@@ -122,7 +123,7 @@ class PrivateGradients:
         self._noisy.pre_step()
         self._processes.tell(parameter.grad for parameter in self._parameters)
         if not all(bool(parameter.grad.isfinite().all()) for parameter in self._parameters):
-            raise AuditError("A private gradient is not a finite number. Lower learning_rate; the last state is kept.")
+            raise AuditError("A private gradient is not a finite number. Lower learning_rate.")
 
     def set_clipped_sum(
         self, units: Sequence[Sequence[Row]], counted: Callable[[Sequence[Row]], None] = lambda _: None
@@ -154,6 +155,11 @@ class PrivateGradients:
         Raises:
             ConfigError: it does not hold the steps that were taken.
         """
+        if {(noise, rate) for noise, rate, _ in ledger} - {(self._plan.noise_multiplier, self._plan.rate)}:
+            raise ConfigError(
+                "The saved state's steps had other noise than this accounting asks for. Install what was installed "
+                "then (dp_accounting?), or remove the state to begin anew."
+            )
         if sum(count for _, _, count in ledger) != steps:
             raise ConfigError(f"The saved state has no ledger of its {steps} private steps. Remove it to begin anew.")
         self._accountant.history = list(ledger)
@@ -169,11 +175,16 @@ class PrivateGradients:
         """
         import torch
 
-        rng, worst = np.random.default_rng(0), 0.0
-        for count, longest in ((3, min(7, context)), (4, min(4, context))):  # the second: as many rows as tokens
-            rows = self._objective.invented(count, longest, rng)
-            for units in ([[row] for row in rows], [rows[:2], rows[2:4]][: count // 2]):
-                worst = max(worst, self._difference(units))
+        rng, worst, usual = np.random.default_rng(0), 0.0, self._sums.clip_norm
+        shares = self._processes.count  # so that each process has as many rows as one alone
+        try:
+            self._sums.clip_norm = min(usual, _LOW)
+            for count, longest in ((3, min(7, context)), (4, min(4, context))):  # the second: as many rows as tokens
+                rows = self._objective.invented(count * shares, longest, rng)
+                pairs = [rows[i : i + 2] for i in range(0, len(rows) - 1, 2)]
+                worst = max(worst, self._difference([[row] for row in rows]), self._difference(pairs))
+        finally:
+            self._sums.clip_norm = usual
         if not worst <= _ROUNDING * (100 if self._settings.precision == "bf16" else 1):
             raise ModelError(f"Gradients of single records are off by {worst:.1%}: the guarantee would not hold.")
         for parameter in self._parameters:
@@ -207,7 +218,7 @@ class PrivateGradients:
                     mean += 0 if gradient is None else gradient / len(unit)
             norm = math.sqrt(sum(float(mean.double().square().sum()) for mean in means))
             for total, mean in zip(sums, means, strict=True):
-                total += mean * min(1.0, self._settings.clip_norm / (norm + 1e-6))
+                total += mean * min(1.0, self._sums.clip_norm / (norm + 1e-6))
         return sums
 
 

@@ -11,7 +11,8 @@ from __future__ import annotations
 import hashlib
 import json
 import shutil
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -21,7 +22,7 @@ from shoplm_audit.errors import ConfigError, MachineError
 if TYPE_CHECKING:
     import torch
 
-__all__ = ["State", "forget", "latest", "put_back", "save", "tensors_of", "unfinished"]
+__all__ = ["State", "forget", "held", "latest", "newest", "put_back", "save", "tensors_of", "unfinished"]
 
 _KEPT = 2
 _FILES = ("model.safetensors", "optimizer.safetensors")
@@ -93,13 +94,14 @@ def save(folder: Path, digest: str, state: State, tensors: Mapping[str, Mapping[
             shutil.rmtree(older, ignore_errors=True)
 
 
-def latest(folder: Path, digest: str, warn: Callable[[str], None]) -> tuple[State, Path] | None:
+def latest(folder: Path, digest: str, warn: Callable[[str], None], private: bool = False) -> tuple[State, Path] | None:
     """The newest whole state of this very training, or None where there is no state at all.
 
     Args:
         folder: from `unfinished`.
         digest: of all that shapes the training.
         warn: told of each state that is damaged.
+        private: the steps after an older state were shown and paid for once: a private run does not take them again.
 
     Raises:
         ConfigError: the states are of another training, or none of them is whole.
@@ -113,6 +115,11 @@ def latest(folder: Path, digest: str, warn: Callable[[str], None]) -> tuple[Stat
             state = State(**told)
         except (OSError, ValueError, TypeError, KeyError, AttributeError):
             whole = False
+        if not whole and private:
+            raise ConfigError(
+                f'"{place}" is damaged. From the state before it, steps whose losses were shown would be taken again '
+                f'and be paid for once. Remove "{folder}" to begin anew.'
+            )
         if not whole:
             warn(f'"{place}" is damaged: it was cut off or changed. The state before it is used.')
             continue
@@ -128,6 +135,41 @@ def latest(folder: Path, digest: str, warn: Callable[[str], None]) -> tuple[Stat
     return None
 
 
+@contextmanager
+def held(folder: Path) -> Iterator[None]:
+    """Keeps two trainings from writing into one folder; leaves no folder behind in which nothing was saved.
+
+    Raises:
+        ConfigError: another process holds it.
+        MachineError: it cannot be written to.
+    """
+    import fcntl
+
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        lock = (folder / "lock").open("w")
+    except OSError as fault:
+        raise MachineError(f'"{folder}" cannot be written: {fault.strerror}. Choose another folder.') from fault
+    with lock:
+        try:
+            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except OSError as fault:
+            raise ConfigError(
+                f'"{folder}": another training writes here. Wait for it, or name another --out.'
+            ) from fault
+        try:
+            yield
+        finally:
+            if not _places(folder):
+                forget(folder)
+
+
+def newest(folder: Path) -> str:
+    """The name of the newest saved state; "" where there is none."""
+    places = _places(folder)
+    return places[0].name if places else ""
+
+
 def forget(folder: Path) -> None:
     """Removes the states of a training that has ended."""
     shutil.rmtree(folder, ignore_errors=True)
@@ -135,7 +177,8 @@ def forget(folder: Path) -> None:
 
 def _places(folder: Path) -> list[Path]:
     """The newest first."""
-    return sorted((place for place in folder.glob("step-*") if not place.name.endswith(".partial")), reverse=True)
+    places = (place for place in folder.glob("step-*") if not place.name.endswith(".partial"))
+    return sorted(places, key=lambda place: int(place.name[5:]), reverse=True)
 
 
 def _digest(path: Path) -> str:

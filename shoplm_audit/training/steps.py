@@ -174,6 +174,8 @@ class Run:
                     spent["peak_memory_mib"],
                 )
             )
+        if self._engine:
+            state.ledger = self._engine.ledger  # patience may end between two states, where save_every was changed
         if settings.patience and state.best and state.best[1] != state.step:
             states.put_back(folder / f"step-{state.best[1]:06d}", model, None)
         return state
@@ -247,8 +249,8 @@ class Run:
 
 
 def _not_a_number(what: str, step: int, folder: Path) -> AuditError:
-    kept = sorted(place.name for place in folder.glob("step-*")) if folder.is_dir() else []
-    rest = f' The state of {kept[-1]} is kept in "{folder}", and the same command goes on from it.' if kept else ""
+    kept = states.newest(folder)
+    rest = f' The same command then goes on from "{folder / kept}".' if kept else ""
     return AuditError(f"The {what} at step {step} is not a finite number. Lower learning_rate.{rest}")
 
 

@@ -2,6 +2,7 @@
 
 import json
 import math
+import shutil
 import stat
 
 import numpy as np
@@ -262,6 +263,22 @@ def test_private_data_that_cannot_be_hidden_is_refused(plain, tmp_path):
     assert not list(tmp_path.iterdir())
 
 
+def test_private_data_is_not_washed_out_by_a_public_step_between(plain, tmp_path):
+    record = train(settings(base=str(plain[0]), steps=1), PUBLIC, [], tmp_path / "between")
+    assert [used.name for used in record.data if used.private] == ["base: private"]
+    chosen = settings(base=str(tmp_path / "between"), epsilon=1.0, unit="user", batch=2)
+    with pytest.raises(ConfigError, match="itself trained on private data"):
+        train(chosen, PUBLIC, PRIVATE, tmp_path / "model")
+
+
+def test_patience_of_a_private_run_is_charged_for_every_planned_step(base, tmp_path):
+    chosen = settings(base=str(base), epsilon=4.0, unit="user", steps=60, patience=1, save_every=4, learning_rate=0.3)
+    record = train(chosen, PUBLIC, PRIVATE, tmp_path / "model")
+    assert record.steps < 60
+    assert record.privacy.steps == 60
+    assert 3.8 < record.privacy.epsilon <= 4.0
+
+
 def test_a_folder_that_holds_something_is_not_written_over(tmp_path):
     (tmp_path / "precious").touch()
     with pytest.raises(ConfigError, match="exists already"):
@@ -293,7 +310,7 @@ def test_a_loss_that_is_not_a_number_stops_the_run_and_the_last_good_state_is_ke
         return found
 
     monkeypatch.setattr(Run, "_gradient", breaks)
-    with pytest.raises(AuditError, match=r"step 4 .* Lower learning_rate.* step-000003"):
+    with pytest.raises(AuditError, match=r"step 4 .* Lower learning_rate.*step-000003"):
         train(settings(save_every=1), PUBLIC, [], tmp_path / "model")
     assert not (tmp_path / "model").exists()
     monkeypatch.undo()
@@ -335,10 +352,15 @@ def test_a_plain_run_that_was_cut_off_ends_in_the_same_weights(tmp_path, at):
 def test_a_private_run_that_was_cut_off_keeps_its_ledger_and_draws_fresh_noise(base, tmp_path):
     chosen = settings(base=str(base), epsilon=4.0, unit="user", save_every=2)
     whole = train(chosen, PUBLIC, PRIVATE, tmp_path / "whole")
-    again = resumed(chosen, PUBLIC, PRIVATE, tmp_path / "model", 3)
+    with pytest.raises(Stopped):
+        train(chosen, PUBLIC, PRIVATE, tmp_path / "model", stopping(3))
+    shutil.copytree(tmp_path / "model.unfinished", tmp_path / "kept")
+    again = train(chosen, PUBLIC, PRIVATE, tmp_path / "model")
     assert again.privacy.epsilon == whole.privacy.epsilon
     assert again.privacy.steps == whole.privacy.steps == 6
-    one, other = weights(tmp_path / "whole"), weights(tmp_path / "model")
+    shutil.copytree(tmp_path / "kept", tmp_path / "again.unfinished")
+    train(chosen, PUBLIC, PRIVATE, tmp_path / "again")  # from the same state: what differs now is the noise after it
+    one, other = weights(tmp_path / "again"), weights(tmp_path / "model")
     assert any(not torch.equal(one[name], other[name]) for name in one)
 
 

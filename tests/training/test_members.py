@@ -28,6 +28,34 @@ def test_a_unit_more_changes_no_other_units_coin():
         assert len(after ^ before) <= 1
 
 
+def test_a_unit_more_changes_no_unit_whatever_it_is():
+    """Of a new language, of a text that is there under another label, first among all: one unit more is one unit more."""
+
+    def units(examples, **changes):
+        chosen = settings(**({"unit": "record", "canaries": 40, "epsilon": 1.0, "coin": "split"} | changes))
+        return {(unit.id, unit.examples) for unit in divide(examples, chosen).units}
+
+    english = [Example(f"text {n}", f"u{n}", True) for n in range(50)]
+    for newcomer in (Example("新的", "u99", True, language="zh"), Example("text 3", "u3", True, label="negative")):
+        for unit in ("record", "user"):
+            assert len(units([newcomer, *english], unit=unit) ^ units(english, unit=unit)) <= (
+                1 if unit == "record" else 2
+            )
+
+
+def test_a_row_more_in_a_file_without_ids_changes_no_other_example(tmp_path):
+    from shoplm_audit.data.readers import read_records
+    from shoplm_audit.training.corpus import examples_of
+
+    rows = [f"p{n},u{n},{5 if n % 2 else 1},It boils {n} cups." for n in range(40)]
+
+    def learned(lines):
+        (tmp_path / "reviews.csv").write_text("\n".join(["product,user,rating,text", *lines]) + "\n", "utf-8")
+        return set(examples_of(read_records("reviews", tmp_path / "reviews.csv"), private=True))
+
+    assert len(learned(rows) ^ learned(rows[1:])) == 1
+
+
 def test_coins_are_fair_and_differ_by_seed():
     chosen = [inside(divide(records(400, 1), settings(seed=seed))) for seed in range(8)]
     tosses = np.array([[f"u{user}" in units for user in range(400)] for units in chosen])

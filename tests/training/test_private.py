@@ -184,6 +184,8 @@ def test_a_ledger_goes_on_and_one_that_lacks_steps_is_refused():
     assert engine.ledger == [(1.3, 0.1, 6)]
     with pytest.raises(ConfigError, match="no ledger"):
         engine_of(tiny_model()).go_on([], 5)
+    with pytest.raises(ConfigError, match="other noise"):
+        engine_of(tiny_model(), noise=1.2).go_on([(1.3, 0.1, 5)], 5)
 
 
 def test_noise_is_added_to_the_clipped_sum_and_divided_by_the_expected_number_of_units():
@@ -257,6 +259,16 @@ def test_a_layer_that_mixes_records_is_caught_before_private_data_is_touched():
     model.transformer.drop = MixesRecords()
     with pytest.raises(ModelError, match="mixed"):
         engine_of(model).preflight(16)
+
+
+@pytest.mark.parametrize("clip_norm", [0.01, 50.0])
+def test_norms_that_are_halved_are_caught_however_high_the_clipping_norm_is(monkeypatch, clip_norm):
+    from shoplm_audit.training import bookkeeping
+
+    honest = bookkeeping._Book.norms
+    monkeypatch.setattr(bookkeeping._Book, "norms", lambda book, device: honest(book, device) / 2)
+    with pytest.raises(ModelError, match="off by"):
+        engine_of(tiny_model(), clip_norm=clip_norm).preflight(16)
 
 
 def test_units_that_are_clipped_record_by_record_are_caught(monkeypatch):

@@ -65,6 +65,28 @@ def test_a_state_that_was_cut_off_is_told_and_the_one_before_it_is_used(tmp_path
     assert "step-000020" in told[0]
 
 
+def test_a_private_run_does_not_go_back_behind_what_it_showed(tmp_path):
+    model, optimizer = stepped()
+    for number in (10, 20):
+        save(tmp_path, number, model, optimizer, ledger=[(1.0, 0.1, number)])
+    (tmp_path / "step-000020" / "model.safetensors").write_bytes(b"cut")
+    with pytest.raises(ConfigError, match="paid for once"):
+        states.latest(tmp_path, "ours", never, private=True)
+
+
+def test_states_are_ordered_by_their_step_and_not_by_their_name(tmp_path):
+    for number in (999_999, 1_000_000):
+        save(tmp_path, number, *stepped())
+    assert states.latest(tmp_path, "ours", never)[0].step == 1_000_000
+
+
+def test_two_trainings_do_not_write_into_one_folder(tmp_path):
+    with states.held(tmp_path / "out.unfinished"):
+        with pytest.raises(ConfigError, match="another training"), states.held(tmp_path / "out.unfinished"):
+            never("held twice")
+    assert not list(tmp_path.iterdir())
+
+
 def test_weights_that_were_changed_on_the_disk_are_not_gone_on_from(tmp_path):
     model, optimizer = stepped()
     save(tmp_path, 10, model, optimizer)
