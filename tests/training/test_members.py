@@ -29,7 +29,7 @@ def test_a_unit_more_changes_no_other_units_coin():
 
 
 def test_a_unit_more_changes_no_unit_whatever_it_is():
-    """Of a new language, of a text that is there under another label, first among all: one unit more is one unit more."""
+    """Of a new language, of a text that is there under another label, first of all: it is one unit more."""
 
     def units(examples, **changes):
         chosen = settings(**({"unit": "record", "canaries": 40, "epsilon": 1.0, "coin": "split"} | changes))
@@ -38,9 +38,8 @@ def test_a_unit_more_changes_no_unit_whatever_it_is():
     english = [Example(f"text {n}", f"u{n}", True) for n in range(50)]
     for newcomer in (Example("新的", "u99", True, language="zh"), Example("text 3", "u3", True, label="negative")):
         for unit in ("record", "user"):
-            assert len(units([newcomer, *english], unit=unit) ^ units(english, unit=unit)) <= (
-                1 if unit == "record" else 2
-            )
+            changed = units([newcomer, *english], unit=unit) ^ units(english, unit=unit)
+            assert len(changed) <= (1 if unit == "record" else 2)  # a user with a record more is another set of records
 
 
 def test_a_row_more_in_a_file_without_ids_changes_no_other_example(tmp_path):

@@ -81,9 +81,9 @@ def test_states_are_ordered_by_their_step_and_not_by_their_name(tmp_path):
 
 
 def test_two_trainings_do_not_write_into_one_folder(tmp_path):
-    with states.held(tmp_path / "out.unfinished"):
-        with pytest.raises(ConfigError, match="another training"), states.held(tmp_path / "out.unfinished"):
-            never("held twice")
+    second = states.held(tmp_path / "out.unfinished")
+    with states.held(tmp_path / "out.unfinished"), pytest.raises(ConfigError, match="another training"):
+        second.__enter__()
     assert not list(tmp_path.iterdir())
 
 
