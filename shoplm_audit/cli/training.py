@@ -231,6 +231,13 @@ def train(
     examples, card = reading.examples(data, private=True, hidden=epsilon is not None)
     shared, public_card = reading.examples(public, private=False, hidden=False)
     cards = {name: told for name, told in (("private", card), ("public", public_card)) if told}
+    if epsilon is not None and not base and not shared:
+        tokens = context or 160
+        typer.echo(
+            f"note: without --public text a private run's tokenizer is one of bytes: {tokens} tokens are about "
+            f"{tokens // 5} English words or {tokens // 3} Chinese characters. Give --public, --from or --context.",
+            err=True,
+        )
     with Watched() as watched:
 
         def at(progress: Progress) -> None:
@@ -241,7 +248,7 @@ def train(
     typer.echo(record.privacy.sentence if record.privacy else "Trained plainly: no privacy guarantee.")
     if record.privacy:
         typer.echo(record.privacy.preflight)
-    if cut := int(record.cost["rows_truncated"]):
+    if cut := int(record.cost.get("rows_truncated", 0)):
         typer.echo(f"{cut} rows were longer than {record.settings['context']} tokens and were cut there.")
     typer.echo(f"Audit it with: shoplm-audit run --model {out}")
 

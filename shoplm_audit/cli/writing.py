@@ -250,7 +250,9 @@ def _print(writer: Model, about: _Subjects, order: Order, *, bare: bool) -> None
             elif row["text"] is None:
                 typer.echo(f"[withheld by moderation: {json.dumps(row['moderation'], ensure_ascii=False)}]\n")
             else:
-                typer.echo(f"{row['prompt']}{row['text']}\n")
+                # What an encoder-decoder writes does not go on from what it reads.
+                between = "\n-> " if getattr(writer, "answers_apart", False) else ""
+                typer.echo(f"{row['prompt']}{between}{row['text']}\n")
 
 
 def _export(out: Path, writer: Model, about: _Subjects, order: Order, task: str) -> None:

@@ -37,6 +37,8 @@ class EncoderDecoderModel(LocalModel):
         ModelError: the configuration does not say with which token the decoder begins.
     """
 
+    answers_apart = True  # what it writes does not go on from what it reads
+
     def __init__(self, network: Any, tokenizer: Any, **about: Any) -> None:
         super().__init__(network, tokenizer, **about)
         start = self.network.config.decoder_start_token_id

@@ -19,6 +19,7 @@ from shoplm_audit.prompts import Prompts, joined
 
 __all__ = ["Example", "digest_of", "examples_of"]
 
+_SKIP = "Leave out such rows with --skip-bad-rows."
 _SPEAKERS = {"en": ("Customer: ", "Shop: "), "zh": ("顾客：", "客服：")}
 
 
@@ -129,9 +130,7 @@ def _description(record: Record | Customer, prompts: Prompts, private: bool) -> 
             prompt = prompts.render("description", record.language, facts).flat
             return _answer(prompt, description, record.language, "", private)
         case Product():
-            raise DataError(
-                f'Product "{record.id}" has no description to learn from. Leave it out of the training data.'
-            )
+            raise DataError(f'Product "{record.id}" has no description to learn from. {_SKIP}')
         case _:
             raise _cannot(record, "trained on", "products, reviews, dialogues or texts")
 
@@ -145,12 +144,12 @@ def _answered(record: Record | Customer, prompts: Prompts, private: bool) -> Ite
         case Review(title=str(title)) if title.strip():
             yield _answer(record.text, title, record.language, record.user, private)
         case Review():
-            raise DataError(f'Review "{record.id}" has no title to learn from its text. Leave it out.')
+            raise DataError(f'Review "{record.id}" has no title to learn from its text. {_SKIP}')
         case Dialogue() if record.turns[-1].role != "user":
             prompt = prompts.render("reply", record.language, reply_variables(record)).flat
             yield _answer(prompt, record.turns[-1].text, record.language, "", private)
         case Dialogue():
-            raise DataError(f'Dialogue "{record.id}" does not end with an answer to learn. Leave it out.')
+            raise DataError(f'Dialogue "{record.id}" does not end with an answer to learn. {_SKIP}')
         case Product():
             yield _description(record, prompts, private)
         case _:
@@ -169,7 +168,7 @@ def _labelled(record: Record | Customer, prompts: Prompts, private: bool) -> Ite
             raise _cannot(record, "taught labels with", "reviews, dialogues with intents or labelled texts")
     if not label:
         raise DataError(
-            f'{type(record).__name__} "{record.id}" has no label (a review of three stars has none either).'
+            f'{type(record).__name__} "{record.id}" has no label (nor has a review of three stars). {_SKIP}'
         )
     yield Example(text, user, private, language=record.language, label=label)
 

@@ -125,7 +125,8 @@ def guarantee_of(
     if settings.objective == "classify":
         sentence += " Not covered either: the list of labels, which is that of the data."
     if settings.searched:
-        sentence += f" These settings were chosen by {settings.searched} earlier runs on the same private data."
+        runs = "1 earlier run" if settings.searched == 1 else f"{settings.searched} earlier runs"
+        sentence += f" These settings were chosen by {runs} on the same private data."
     if any(card.get("touches_privacy") for card in data_card.values()):
         sentence += (
             " Repeated records were removed before training, so that one record could decide about another: the "

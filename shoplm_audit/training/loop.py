@@ -114,7 +114,6 @@ def train(
         run = Run(settings, model.to(processes.device), objective, rows, data.plan, processes, found, insecure_seed)
         state = run.steps(folder, training, progress)
         finished = merged(run.finished())
-        truncated = [*rows.public, *(row for own in rows.private if not hidden for row in own)]
         record = TrainingRecord(
             objective=settings.objective,
             base=Path(settings.base).name,
@@ -127,8 +126,7 @@ def train(
             tokenizer="base" if settings.base else "byte-level BPE" if public or not hidden else "bytes",
             settings=settings.publishable,
             curves=state.curves,
-            # Of a private run, cut rows are counted among the public ones: others would tell about private records.
-            cost=run.cost() | {"rows_truncated": float(sum(row.truncated for row in truncated))},
+            cost=run.cost() | rows.truncated(hidden),
             data_card=data_card or {},
             secrets=data.division.secrets if private or data.division.secrets.canaries else None,
         )

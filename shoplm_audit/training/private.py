@@ -260,7 +260,10 @@ def audited_noise(noise: Any, multiplier: float, delta: float) -> str:
     measured = _bound(with_one[half:] > threshold, without[half:] > threshold, delta)
     if measured > theory + 0.05:
         raise ModelError(f"One step gives away epsilon {measured:.2f}, where theory allows {theory:.2f}.")
-    return f"White-box audit of one step's noise: epsilon at least {measured:.2f} measured, {theory:.2f} by theory."
+    return (
+        f"White-box audit of one step's noise, as if its unit were always drawn: epsilon at least {measured:.2f} "
+        f"measured, {theory:.2f} by theory."
+    )
 
 
 def _bound(seen: Any, falsely: Any, delta: float) -> float:

@@ -18,6 +18,7 @@ import numpy as np
 
 from shoplm_audit.errors import AuditError, ConfigError
 from shoplm_audit.training import state as states
+from shoplm_audit.training.allocator import keep_freed_memory
 from shoplm_audit.training.cost import Meter
 from shoplm_audit.training.guarantee import PrivatePlan
 from shoplm_audit.training.objectives import Objective
@@ -70,6 +71,11 @@ class Learned:
     held_out: list[Row]
     share: float
 
+    def truncated(self, hidden: bool) -> dict[str, float]:
+        """How many rows were cut to the context; of a private run the public ones, or nothing where there are none."""
+        rows = [*self.public, *(row for own in self.private if not hidden for row in own)]
+        return {"rows_truncated": float(sum(row.truncated for row in rows))} if rows else {}
+
 
 def sizes_of(settings: TrainSettings, share: float, public: bool) -> tuple[int, int]:
     """How many private rows (or expected private units) and public rows a step has, where there are public ones."""
@@ -105,6 +111,8 @@ class Run:
         found: tuple[State, Path] | None = None,
         insecure_seed: int | None = None,
     ) -> None:
+        if processes.device == "cpu":
+            keep_freed_memory()
         self._settings, self._objective, self._rows, self._processes = settings, objective, rows, processes
         self._state = found[0] if found else State()
         self._meter = Meter(model, settings.precision, self._state.spent)
@@ -190,6 +198,8 @@ class Run:
         if not all(bool(parameter.isfinite().all()) for parameter in self._parameters):
             raise _not_a_number("weight", state.step, folder)
         held_out = self._plain.held_out(rows) if rows else math.nan
+        if rows and not math.isfinite(held_out):  # the last update ruined the weights: this is no state to go on from
+            raise _not_a_number("held-out loss", state.step, folder)
         if rows:
             name = "public_held_out" if self._engine else "held_out"
             state.curves.setdefault(name, []).append([state.step, round(held_out, 4)])
@@ -250,7 +260,7 @@ class Run:
 
 def _not_a_number(what: str, step: int, folder: Path) -> AuditError:
     kept = states.newest(folder)
-    rest = f' The same command then goes on from "{folder / kept}".' if kept else ""
+    rest = f' The same command then goes on from "{folder / kept}"; if it fails again, remove that.' if kept else ""
     return AuditError(f"The {what} at step {step} is not a finite number. Lower learning_rate.{rest}")
 
 
