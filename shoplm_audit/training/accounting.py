@@ -3,22 +3,22 @@
     epsilon_spent(sample_rate=0.01, noise_multiplier=1.0, steps=1000, delta=1e-5)  -> 1.8384
     noise_for(epsilon=3.0, sample_rate=0.05, steps=200, delta=2e-4)                -> 1.14...
 
-Epsilon is the PRV accountant's upper bound (Gopi et al., arXiv 2106.02848); where dp_accounting is installed, its
-privacy-loss distribution is computed too and the larger is taken. The central-limit (GDP) accountant understates
-epsilon and is not offered.
+Epsilon is the larger of two accountants, made by different people in different ways: the upper bound of PRV (Gopi et al.,
+arXiv 2106.02848; Opacus) and that of the privacy-loss distribution (Doroshenko et al., arXiv 2207.04380; dp_accounting).
+The central-limit (GDP) accountant understates epsilon and is not offered.
 """
 
 from __future__ import annotations
 
-import importlib.util
 import math
 import warnings
 from functools import cache
 
 from shoplm_audit.errors import ConfigError
 
-__all__ = ["accountant_name", "default_delta", "epsilon_spent", "noise_for", "pld_epsilon", "prv_epsilon"]
+__all__ = ["ACCOUNTANT", "default_delta", "epsilon_spent", "noise_for", "pld_epsilon", "prv_epsilon"]
 
+ACCOUNTANT = "max(PRV, PLD)"
 _LEAST_NOISE, _MOST_NOISE = 0.2, 1e4
 _TIGHT = 0.99  # the share of the budget that has to be used before the search stops
 
@@ -38,10 +38,8 @@ def prv_epsilon(sample_rate: float, noise_multiplier: float, steps: int, delta: 
         return float(accountant.get_epsilon(delta))
 
 
-def pld_epsilon(sample_rate: float, noise_multiplier: float, steps: int, delta: float) -> float | None:
-    """Epsilon from dp_accounting's privacy-loss distribution (connect the dots), or None where it is not installed."""
-    if importlib.util.find_spec("dp_accounting") is None:
-        return None
+def pld_epsilon(sample_rate: float, noise_multiplier: float, steps: int, delta: float) -> float:
+    """Epsilon from dp_accounting's privacy-loss distribution (connect the dots)."""
     from dp_accounting.pld import privacy_loss_distribution as pld  # type: ignore[import-untyped]
 
     one_step = pld.from_gaussian_mechanism(
@@ -51,19 +49,11 @@ def pld_epsilon(sample_rate: float, noise_multiplier: float, steps: int, delta: 
 
 
 def epsilon_spent(sample_rate: float, noise_multiplier: float, steps: int, delta: float) -> float:
-    """Epsilon after these steps: the larger of the accountants at hand; infinite without noise."""
+    """Epsilon after these steps: the larger of the two accountants; infinite without noise."""
     if noise_multiplier <= 0:
         return math.inf if steps else 0.0
-    spent = (
-        prv_epsilon(sample_rate, noise_multiplier, steps, delta),
-        pld_epsilon(sample_rate, noise_multiplier, steps, delta),
-    )
-    return max(value for value in spent if value is not None)
-
-
-def accountant_name() -> str:
-    """Which accounting `epsilon_spent` does on this machine."""
-    return "max(PRV, PLD)" if importlib.util.find_spec("dp_accounting") else "PRV"
+    asked = (sample_rate, noise_multiplier, steps, delta)
+    return max(prv_epsilon(*asked), pld_epsilon(*asked))
 
 
 def noise_for(epsilon: float, sample_rate: float, steps: int, delta: float) -> float:

@@ -14,7 +14,7 @@ from typing import Any
 
 from shoplm_audit.errors import AuditError, ConfigError
 from shoplm_audit.record import Guarantee, TrainingRecord
-from shoplm_audit.training.accounting import accountant_name, default_delta, epsilon_spent, noise_for
+from shoplm_audit.training.accounting import ACCOUNTANT, default_delta, epsilon_spent, noise_for
 from shoplm_audit.training.corpus import Example
 from shoplm_audit.training.settings import TrainSettings
 from shoplm_audit.training.state import State
@@ -114,7 +114,7 @@ def guarantee_of(
     sentence = (
         f"({math.ceil(epsilon * 1000) / 1000:g}, {plan.delta:g})-differential privacy for the presence of {whose}, "
         f"between data sets that differ by adding or removing one {settings.unit}. "
-        f"Accounting by {accountant_name()} for {settings.steps} steps, each drawing every one of {plan.units} units "
+        f"Accounting by {ACCOUNTANT} for {settings.steps} steps, each drawing every one of {plan.units} units "
         f"independently with probability {plan.rate:.4g} (Poisson), clipping its gradient to norm "
         f"{settings.clip_norm:g} and adding Gaussian noise of {plan.noise_multiplier:.4g} times that to the sum. "
         "Not covered: public texts, whose gradient is added without noise; the tokenizer and a base checkpoint, which "
@@ -143,7 +143,7 @@ def guarantee_of(
         steps=settings.steps,
         max_grad_norm=settings.clip_norm,
         units=plan.units,
-        accountant=accountant_name(),
+        accountant=ACCOUNTANT,
         sentence=sentence,
         preflight=preflight,
         void="Noise and sampling came from a given seed: who knows it can take the noise off." if insecure else "",

@@ -157,8 +157,8 @@ class PrivateGradients:
         """
         if {(noise, rate) for noise, rate, _ in ledger} - {(self._plan.noise_multiplier, self._plan.rate)}:
             raise ConfigError(
-                "The saved state's steps had other noise than this accounting asks for. Install what was installed "
-                "then (dp_accounting?), or remove the state to begin anew."
+                "The saved state's steps had other noise than this accounting asks for. Install the versions that were "
+                "installed then, or remove the state to begin anew."
             )
         if sum(count for _, _, count in ledger) != steps:
             raise ConfigError(f"The saved state has no ledger of its {steps} private steps. Remove it to begin anew.")
