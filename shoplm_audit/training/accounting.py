@@ -3,9 +3,9 @@
     epsilon_spent(sample_rate=0.01, noise_multiplier=1.0, steps=1000, delta=1e-5)  -> 1.8384
     noise_for(epsilon=3.0, sample_rate=0.05, steps=200, delta=2e-4)                -> 1.14...
 
-Epsilon is the larger of two accountants, made by different people in different ways: the upper bound of PRV (Gopi et al.,
-arXiv 2106.02848; Opacus) and that of the privacy-loss distribution (Doroshenko et al., arXiv 2207.04380; dp_accounting).
-The central-limit (GDP) accountant understates epsilon and is not offered.
+Epsilon is the larger of two accountants, made by different people in different ways: the upper bound of PRV (Gopi et
+al., arXiv 2106.02848; Opacus) and that of the privacy-loss distribution (Doroshenko et al., arXiv 2207.04380;
+dp_accounting). The central-limit (GDP) accountant understates epsilon and is not offered.
 """
 
 from __future__ import annotations
