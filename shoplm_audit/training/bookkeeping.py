@@ -180,7 +180,7 @@ class _Weighing:
     def __init__(self, rows: int) -> None:
         self._rng = torch.Generator().manual_seed(0)
         # Powers of two: an honest gradient is scaled by them without any rounding, also in bfloat16.
-        self.weights = 2.0 ** (torch.arange(rows) % 7 - 3.0)[torch.randperm(rows, generator=self._rng)]
+        self.weights = 2.0 ** (torch.arange(rows) % 31 - 15.0)[torch.randperm(rows, generator=self._rng)]
         self._passes: list[list[tuple[Key, Tensor | None]]] = [[]]
         self._probes: dict[int, Tensor] = {}
 
@@ -206,7 +206,7 @@ class _Weighing:
             if seen is None or weighted is None:
                 mixed.append(key)
                 continue
-            off = (weighted[:, :-1] - self.weights[:, None] * seen[:, :-1]).abs().amax(dim=1)
+            off = (weighted[:, :-1] / self.weights[:, None] - seen[:, :-1]).abs().amax(dim=1)
             small = _SMALL * size
             if bool((off > 5 * (_COARSE * seen[:, -1] + small)).any()):
                 mixed.append(key)

@@ -393,6 +393,17 @@ def test_places_without_an_axis_of_records_are_told_from_records(size):
     assert compare(tiny(Small), causal, tokens_of(*size))[0] < 1e-5
 
 
+@pytest.mark.parametrize("size", [(2, 2), (3, 3), (8, 8)])
+@pytest.mark.parametrize("seed", range(4))
+def test_places_are_told_from_records_in_bfloat16_too(size, seed):
+    """Coarse numbers must not hide it: a wrong axis would let one record move the sum by more than it may."""
+    torch.manual_seed(seed)
+    model = Small()
+    with torch.autocast("cpu", torch.bfloat16):
+        wrong, wrong_norms = compare(model, causal, tokens_of(*size))
+    assert max(wrong, wrong_norms) < 0.02
+
+
 def test_sizes_may_change_between_calls():
     model = tiny(Small)
     sums = ClippedSums(model, 0.5)
