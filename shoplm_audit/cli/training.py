@@ -231,16 +231,14 @@ def train(
     examples, card = reading.examples(data, private=True, hidden=epsilon is not None)
     shared, public_card = reading.examples(public, private=False, hidden=False)
     cards = {name: told for name, told in (("private", card), ("public", public_card)) if told}
-    if epsilon is not None and not base and not shared:
-        tokens = context or 160
-        typer.echo(
-            f"note: without --public text a private run's tokenizer is one of bytes: {tokens} tokens are about "
-            f"{tokens // 5} English words or {tokens // 3} Chinese characters. Give --public, --from or --context.",
-            err=True,
-        )
+    note = _byte_note(context or 160) if epsilon is not None and not base and not shared else ""
     with Watched() as watched:
 
         def at(progress: Progress) -> None:
+            nonlocal note
+            if note:
+                typer.echo(note, err=True)
+                note = ""
             watched.at("training", progress.step, progress.steps, _note(progress))
 
         record = trained(settings, shared, examples, out, at, device=device or "", data_card=cards)
@@ -251,6 +249,13 @@ def train(
     if cut := int(record.cost.get("rows_truncated", 0)):
         typer.echo(f"{cut} rows were longer than {record.settings['context']} tokens and were cut there.")
     typer.echo(f"Audit it with: shoplm-audit run --model {out}")
+
+
+def _byte_note(tokens: int) -> str:
+    return (
+        f"note: without --public text a private run's tokenizer is one of bytes: {tokens} tokens are about "
+        f"{tokens // 5} English words or {tokens // 3} Chinese characters. Give --public, --from or --context."
+    )
 
 
 def _note(progress: Progress) -> str:

@@ -638,7 +638,7 @@ REFUSED: dict[str, tuple[tuple[str, ...], tuple[str, ...]]] = {
     ),
     "record without a title": (
         ("train", "--data", "good.csv", "--out", "new", "--objective", "seq2seq"),
-        ("no title", "Leave it out"),
+        ("no title", "--skip-bad-rows"),
     ),
     "list of banned words that is empty": (
         ("train", "--data", "good.csv", "--out", "new", "--banned", "empty.csv"),

@@ -11,6 +11,13 @@ import pytest
 LINES = ["product,user,rating,text"]
 LINES += [f'p{n},u{n % 20},{5 if n % 2 else 1},"It {"boils" if n % 2 else "leaks"} {n} cups."' for n in range(60)]
 CALL = '"Call 415-555-2671 now, it leaks."'
+# A shell's background job would ignore the signal.
+INTERRUPTIBLE = """
+import signal
+signal.signal(signal.SIGINT, signal.default_int_handler)
+from shoplm_audit.cli import main
+main()
+"""
 SMALL = ("--layers", "1", "--heads", "2", "--width", "16", "--vocabulary", "300", "--batch", "4")
 
 
@@ -22,7 +29,7 @@ def reviews(tmp_path):
 
 def test_an_interrupted_training_goes_on_from_its_last_state(reviews, shoplm, process_environment):
     arguments = ["train", "--data", "reviews.csv", "--out", "model", "--steps", "1500", "--save-every", "5", *SMALL]
-    command = [sys.executable, "-m", "shoplm_audit", *arguments]
+    command = [sys.executable, "-c", INTERRUPTIBLE, *arguments]
     process = subprocess.Popen(command, cwd=reviews, env=process_environment, stderr=subprocess.PIPE, text=True)
     try:
         for _ in range(600):
