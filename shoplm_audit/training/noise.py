@@ -24,7 +24,7 @@ from torch import Tensor
 
 __all__ = ["NoisyOptimizer", "add_noise"]
 
-_BLOCK = 1 << 14  # numbers drawn at once: what they are made of stays in a core's cache
+_BLOCK = 1 << 16  # numbers drawn at once: smaller ones keep threads waiting for each other, larger ones leave the cache
 
 
 class NoisyOptimizer(DPOptimizerFastGradientClipping):  # type: ignore[misc]
