@@ -171,13 +171,14 @@ class Run:
             if state.step % every == 0 or state.step == settings.steps:
                 held_out = self._kept(loss, folder, training)
             seconds, spent = max(time.perf_counter() - began, 1e-9), self._meter.state()
+            speed = (spent["tokens"] - read) * self._processes.count / seconds
             progress(
                 Progress(
                     state.step,
                     settings.steps,
                     math.nan if self._engine else loss,
                     held_out,
-                    (spent["tokens"] - read) * self._processes.count / seconds,
+                    float(f"{speed:.2g}") if self._engine else speed,  # more digits would tell of single records
                     seconds / (state.step - first) * (settings.steps - state.step),
                     spent["peak_memory_mib"],
                 )

@@ -122,6 +122,7 @@ def test_a_private_run_publishes_nothing_without_noise_about_private_data(privat
     assert record.cost["tokens"] == float(f"{record.cost['tokens']:.2g}")  # an exact count would tell of single records
     assert [progress.step for progress in shown] == [1, 2, 3, 4]
     assert all(math.isnan(progress.loss) for progress in shown)
+    assert all(float(f"{progress.tokens_per_second:.2g}") == progress.tokens_per_second for progress in shown)
 
 
 def test_the_guarantee_keeps_the_budget_and_says_what_it_rests_on(private):
