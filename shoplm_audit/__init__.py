@@ -21,8 +21,9 @@ if TYPE_CHECKING:
         sentiment_variables,
         shopworld,
     )
-    from shoplm_audit.engine import Policy, audit
+    from shoplm_audit.engine import audit
     from shoplm_audit.errors import AuditError, ConfigError, DataError, MachineError, ModelError, Unsupported
+    from shoplm_audit.judging import Policy
     from shoplm_audit.metrics.detection import auroc_of, label_auroc_of, scored, tpr_at_fpr_of, two_sided
     from shoplm_audit.metrics.fairness import contrast_of
     from shoplm_audit.metrics.leakage import (
@@ -70,12 +71,13 @@ if TYPE_CHECKING:
     )
 
 _HOME = {
-    "engine": ("Policy", "audit"),
+    "engine": ("audit",),
     "data.lexicon": ("NAMES",),
     "data.shopworld": (
         "OFFERS", "description_variables", "review_variables", "sentiment_of", "sentiment_variables", "shopworld",
     ),
     "errors": ("AuditError", "ConfigError", "DataError", "MachineError", "ModelError", "Unsupported"),
+    "judging": ("Policy",),
     "metrics.detection": ("auroc_of", "label_auroc_of", "scored", "tpr_at_fpr_of", "two_sided"),
     "metrics.fairness": ("contrast_of",),
     "metrics.leakage": ("blind_auroc_of", "epsilon_of", "exposure", "exposure_gap_of", "membership_auroc_of"),

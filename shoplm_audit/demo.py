@@ -16,8 +16,8 @@ from typing import Any, Protocol
 
 from shoplm_audit.data.shopworld import World, exchanges, secret_prompt, shopworld
 from shoplm_audit.engine import Keeper, audit
-from shoplm_audit.engine import Progress as AuditProgress
 from shoplm_audit.evidence.files import check_writable
+from shoplm_audit.observing import Progress as AuditProgress
 from shoplm_audit.prompts import Prompts, joined
 from shoplm_audit.record import Canary, TrainingRecord
 from shoplm_audit.rendering.files import write_all

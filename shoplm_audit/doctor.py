@@ -9,10 +9,11 @@ import shutil
 import time
 from collections.abc import Iterator
 
+from shoplm_audit.invariance import measured
 from shoplm_audit.models.load import load_model
 from shoplm_audit.types import Generate, Pair, Prompt, Sampling
 
-__all__ = ["examine"]
+__all__ = ["examine", "examine_batches"]
 
 _NEEDED = (
     "torch",
@@ -61,6 +62,19 @@ def examine(spec: str | None = None) -> Iterator[str]:
     yield f"disk: {shutil.disk_usage('.').free / 2**30:.0f} GiB free here"
     if spec is not None:
         yield from _tried(spec)
+
+
+def examine_batches(spec: str) -> tuple[list[str], bool]:
+    """Lines on how much batches move this model's answers here, and whether it is no more than may be.
+
+    Raises:
+        ConfigError: the model is not computed here.
+        Unsupported: it neither scores nor writes.
+        AuditError: it cannot be loaded, or the machine failed.
+    """
+    model = load_model(spec)
+    found = measured(model)
+    return [f"{model.name}: batches", *found.lines()], found.healthy
 
 
 def _tried(spec: str) -> Iterator[str]:

@@ -7,20 +7,25 @@ from __future__ import annotations
 
 import json
 import math
-import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeAlias
 
 from shoplm_audit import uncertainty
+from shoplm_audit.calibration import Memory, Trial, on_a_server, tokens_of, written_by
 from shoplm_audit.config import gates_of
-from shoplm_audit.engine import Policy, cases_of
 from shoplm_audit.errors import DataError, Unsupported
+from shoplm_audit.judging import Policy
+from shoplm_audit.models.asking import Asked
+from shoplm_audit.observing import cases_of
 from shoplm_audit.probes.driving import first_requests, observe
-from shoplm_audit.types import Case, Gate, Generate, Material, Model, Request, Score, Suite
+from shoplm_audit.types import LOG_PROB, Case, Columns, Gate, Generate, Material, Model, Probe, Request, Score, Suite
 
-__all__ = ["Plan", "PlannedGate", "PlannedProbe", "plan", "write_prompts"]
+__all__ = ["Known", "Plan", "PlannedGate", "PlannedProbe", "Served", "plan", "write_prompts"]
+
+# (Role, the requests of one kind that a round puts to it together, columns) to how many of them the store answers.
+Known: TypeAlias = Callable[[str, Asked, Columns], int]
 
 
 @dataclass(frozen=True, slots=True)
@@ -33,14 +38,30 @@ class PlannedGate:
 
 
 @dataclass(frozen=True, slots=True)
+class Served:
+    """What is asked of servers: requests, tokens of their prompts, tokens that they write at most."""
+
+    requests: int = 0
+    read: int = 0
+    written: int = 0
+
+    def __add__(self, other: Served) -> Served:
+        return Served(self.requests + other.requests, self.read + other.read, self.written + other.written)
+
+
+@dataclass(frozen=True, slots=True)
 class PlannedProbe:
     """What a probe will ask.
 
     Attributes:
         cases, requests: how many; later requests of a case depend on its answers and are not counted.
-        tokens: about how many tokens are read and written at most (four bytes of text to a token).
+        tokens: how many are read, and written at most.
         seconds: expected on this machine from a short trial; nan where nothing was tried.
         skipped: why it cannot run, if it cannot.
+        written: how many of the tokens are written, at most.
+        computed: how many are left when what requests share is computed once; of models on this machine.
+        known: how many requests the store answers already; None without a store.
+        served: the part of it that servers are asked.
     """
 
     suite: str
@@ -50,32 +71,45 @@ class PlannedProbe:
     tokens: int = 0
     seconds: float = math.nan
     skipped: str = ""
+    written: int = 0
+    computed: int = 0
+    known: int | None = None
+    served: Served = Served()
 
 
 @dataclass(frozen=True, slots=True)
 class Plan:
-    """The plan of an audit, and what every case asks first."""
+    """The plan of an audit, what every case asks first, and the memory that the audited model takes here."""
 
     probes: tuple[PlannedProbe, ...]
     gates: tuple[PlannedGate, ...]
     first: tuple[tuple[str, Case, Request], ...]
+    memory: Memory | None = None
 
 
 def plan(
-    models: Mapping[str, Model], suites: Sequence[Suite], material: Material, policy: Policy, *, trial: int = 4
+    models: Mapping[str, Model],
+    suites: Sequence[Suite],
+    material: Material,
+    policy: Policy,
+    *,
+    trial: int = 4,
+    known: Known | None = None,
 ) -> Plan:
-    """Counts what an audit would ask and times a few requests of each probe.
+    """Counts what an audit would ask and tries a few requests of each probe; servers are asked nothing.
 
     Args:
-        models: by role.
+        models: by role; empty where the outputs are made elsewhere.
         suites: the suites.
         material: what cases are made of.
         policy: limits and scope.
-        trial: how many requests of each probe are tried to tell the time; 0 asks nothing.
+        trial: how many cases of each probe are tried, more where they cost little; 0 asks nothing.
+        known: how many of the requests a store answers already.
     """
     probes: list[PlannedProbe] = []
     first: list[tuple[str, Case, Request]] = []
     sizes: dict[tuple[str, str], int] = {}
+    costs = _Costs(models, Trial(trial) if trial else None, known)
     for suite in suites:
         for probe in suite.probes:
             if (reason := policy.scope.get(f"{suite.name}.{probe.name}", policy.scope.get(suite.name))) is not None:
@@ -83,53 +117,102 @@ def plan(
                 continue
             try:
                 cases = cases_of(probe, material)
-                asked = [(case, request) for case, requests in first_requests(probe, cases) for request in requests]
-                try:
-                    seconds = _seconds(models, [request for _, request in asked], trial)
-                except Unsupported:
-                    # The probe may ask for something else; if it does not, this raises again.
-                    observe(probe, cases[:1], models, key=f"{suite.name}/{probe.name}")
-                    seconds = math.nan
+                asked = first_requests(probe, cases)
+                costed = costs.of([requests for _, requests in asked])
+                if costed is None:
+                    _check_fallback(probe, cases, models, f"{suite.name}/{probe.name}")
+                    costed = costs.of([requests for _, requests in asked], tried=False)
             except Unsupported as fault:
                 probes.append(PlannedProbe(suite.name, probe.name, skipped=str(fault)))
                 continue
             units = len({case.cluster or case.id for case in cases})
             for metric in probe.metrics:
                 sizes[suite.name, metric.name] = units
-            first += [(f"{suite.name}/{probe.name}", case, request) for case, request in asked]
-            tokens = sum(_tokens(request) for _, request in asked)
-            probes.append(PlannedProbe(suite.name, probe.name, len(cases), len(asked), tokens, seconds))
+            first += [(f"{suite.name}/{probe.name}", case, request) for case, requests in asked for request in requests]
+            probes.append(PlannedProbe(suite.name, probe.name, len(cases), **(costed or {})))
     gates = [
         PlannedGate(f"{suite.name}.{gate.id}", _rule(gate), _sees(gate, sizes.get((suite.name, gate.metric)), policy))
         for suite in suites
         for gate in gates_of(suite, policy.gates)
     ]
-    return Plan(tuple(probes), tuple(gates), tuple(first))
+    return Plan(tuple(probes), tuple(gates), tuple(first), costs.memory())
 
 
-def _tokens(request: Request) -> int:
-    if isinstance(request, Score):
-        return (len(request.pair.context.encode()) + len(request.pair.continuation.encode())) // 4 + 1
-    return len(request.prompt.flat.encode()) // 4 + 1 + request.sampling.max_new_tokens * request.sampling.n
+class _Costs:
+    """What requests cost, part by part: requests to one model for one kind of thing."""
+
+    def __init__(self, models: Mapping[str, Model], trial: Trial | None, known: Known | None) -> None:
+        self._models, self._trial, self._known = models, trial, known
+
+    def of(self, cases: Sequence[Sequence[Request]], *, tried: bool = True) -> dict[str, Any] | None:
+        """The costs of a probe as fields of `PlannedProbe`; None where a model cannot do what is asked."""
+        parts: dict[tuple[str, Columns | None], list[Asked]] = {}
+        for requests in cases:
+            for kind in dict.fromkeys(map(_kind, requests)):
+                group: Any = [_bare(request) for request in requests if _kind(request) == kind]
+                parts.setdefault(kind, []).append(group)
+        costs: dict[str, Any] = {"requests": 0, "tokens": 0, "written": 0, "computed": 0, "served": Served()}
+        seconds, known = 0.0, 0
+        for (role, columns), groups in parts.items():
+            flat: Any = [request for group in groups for request in group]
+            requested, computed = tokens_of(self._models.get(role), flat)
+            written = written_by(flat)
+            there = self._known(role, flat, columns or LOG_PROB) if self._known else 0
+            known += there
+            costs["requests"] += len(flat)
+            costs["tokens"] += requested
+            costs["written"] += written
+            model = self._models.get(role)
+            if on_a_server(model):
+                costs["served"] += Served(len(flat), requested - written, written)
+                continue
+            costs["computed"] += computed
+            try:
+                here = self._seconds(role, groups, columns or LOG_PROB) if tried else math.nan
+            except Unsupported:
+                return None
+            seconds += here * (1 - there / len(flat))
+        asked_here = costs["served"].requests < costs["requests"]
+        costs["seconds"] = seconds if asked_here else math.nan
+        return costs | ({"known": known} if self._known else {})
+
+    def memory(self) -> Memory | None:
+        model = self._models.get("model")
+        return self._trial.memory(model) if self._trial and model is not None else None
+
+    def _seconds(self, role: str, groups: Sequence[Asked], columns: Columns) -> float:
+        if self._trial is None:
+            return math.nan
+        if role not in self._models:
+            raise Unsupported(f'needs a model for the role "{role}"')
+        model = self._models[role]
+        if getattr(model, "answers_by_case", False):
+            return math.nan
+        return self._trial.seconds(model, groups, columns)
 
 
-def _seconds(models: Mapping[str, Model], requests: Sequence[Request], trial: int) -> float:
-    """The expected time of all requests, from a few spread over them."""
-    if not trial or getattr(models["model"], "answers_by_case", False):
-        return math.nan
-    model = models["model"]
-    step = max(1, len(requests) // trial)
-    some = [request for request in requests[::step][:trial] if request.role == "model"]
-    started = time.perf_counter()
-    scores = [request for request in some if isinstance(request, Score)]
-    if scores:
-        model.score([request.pair for request in scores], scores[0].columns)
-    texts = [request for request in some if isinstance(request, Generate)]
-    if texts:
-        model.generate(texts)
-    spent = time.perf_counter() - started
-    tried = sum(_tokens(request) for request in some)
-    return spent * sum(_tokens(request) for request in requests) / tried if tried else math.nan
+def _kind(request: Request) -> tuple[str, Columns | None]:
+    return request.role, request.columns if isinstance(request, Score) else None
+
+
+def _bare(request: Request) -> Any:
+    return request.pair if isinstance(request, Score) else request
+
+
+class _Silent:
+    """Stands for a server, which a plan must not ask: none of its answers comes."""
+
+    def generate(self, requests: object) -> list[str]:
+        raise RuntimeError("not asked")
+
+    def score(self, pairs: object, columns: object = None) -> list[Any]:
+        raise RuntimeError("not asked")
+
+
+def _check_fallback(probe: Probe, cases: Sequence[Case], models: Mapping[str, Model], key: str) -> None:
+    """Raises `Unsupported` again, unless the probe asks for something else of a model that cannot do what it asks."""
+    heard: dict[str, Any] = {role: _Silent() if on_a_server(model) else model for role, model in models.items()}
+    observe(probe, cases[:1], heard, key=key)
 
 
 def _rule(gate: Gate) -> str:

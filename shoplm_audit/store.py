@@ -1,6 +1,6 @@
 """Answers of models, kept by the digest of what shapes them: the cache, the crash-safe resume and the evidence in one.
 
-Store(Path("runs/store.sqlite")).put({"9f2c...": '"A navy kettle."'})
+Store(Path("runs/store.sqlite")).put({"weights": "sha256:6b1f"}, [Kept("9f2c", "77ab", "", '["A navy kettle."]')])
 """
 
 from __future__ import annotations
@@ -9,13 +9,21 @@ import hashlib
 import json
 import sqlite3
 from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
 from pathlib import Path
 from types import TracebackType
 from typing import Any
 
 from shoplm_audit.errors import MachineError
 
-__all__ = ["Store", "digest"]
+__all__ = ["Akin", "Kept", "Store", "digest"]
+
+_SCHEMA = """
+CREATE TABLE IF NOT EXISTS identities (identity TEXT PRIMARY KEY, parts TEXT) WITHOUT ROWID;
+CREATE TABLE IF NOT EXISTS replies (key TEXT PRIMARY KEY, request TEXT, batch TEXT, identity TEXT, reply TEXT)
+  WITHOUT ROWID;
+CREATE INDEX IF NOT EXISTS replies_by_request ON replies (request);
+"""
 
 
 def digest(*parts: Any) -> str:
@@ -24,8 +32,29 @@ def digest(*parts: Any) -> str:
     return hashlib.sha256(text.encode()).hexdigest()
 
 
+@dataclass(frozen=True, slots=True)
+class Kept:
+    """An answer: its key, the digests of the request and of the batch that it was computed in, and the reply."""
+
+    key: str
+    request: str
+    batch: str
+    reply: str
+
+
+@dataclass(frozen=True, slots=True)
+class Akin:
+    """What shaped another answer to the same request, by name, and the digest of its batch."""
+
+    identity: Mapping[str, str]
+    batch: str
+
+
 class Store:
     """A key-value table in SQLite (WAL): what was put is durable when `put` returns, also after `kill -9`.
+
+    Several processes can use one store at once. Beside each answer stands what shaped it, so that `akin` can tell why
+    a request was not found.
 
     Raises:
         MachineError: the file cannot be opened or written (no such folder, no space, another kind of file).
@@ -41,35 +70,52 @@ class Store:
             self._connection = sqlite3.connect(path, timeout=30)
             self._connection.execute("PRAGMA journal_mode=WAL")
             self._connection.execute("PRAGMA synchronous=FULL")
-            self._connection.execute(
-                "CREATE TABLE IF NOT EXISTS answers (key TEXT PRIMARY KEY, answer TEXT) WITHOUT ROWID"
-            )
-            self._connection.commit()
+            self._connection.executescript(_SCHEMA)
         except (OSError, sqlite3.Error) as fault:
             raise MachineError(
                 f"{path}: cannot be used as a store of answers ({fault}). Name another with --store."
             ) from fault
 
     def get(self, keys: Iterable[str]) -> dict[str, str]:
-        """The answers that are there, by key."""
+        """The replies that are there, by key."""
         wanted = list(keys)
         found: dict[str, str] = {}
         try:
             for start in range(0, len(wanted), 500):
                 part = wanted[start : start + 500]
                 marks = ",".join("?" * len(part))
-                found.update(self._connection.execute(f"SELECT key, answer FROM answers WHERE key IN ({marks})", part))
+                found.update(self._connection.execute(f"SELECT key, reply FROM replies WHERE key IN ({marks})", part))
         except sqlite3.Error as fault:
-            raise MachineError(f"{self.path}: cannot be read ({fault}). Name another with --store.") from fault
+            raise self._unreadable(fault) from fault
         return found
 
-    def put(self, answers: Mapping[str, str]) -> None:
-        """Writes answers, all or none; what is there already stays as it is."""
+    def put(self, identity: Mapping[str, str], kept: Iterable[Kept]) -> None:
+        """Writes answers of one identity, all or none; what is there already and whole stays as it is."""
+        name = digest(dict(identity))
+        rows = [(one.key, one.request, one.batch, name, one.reply) for one in kept]
         try:
             with self._connection:
-                self._connection.executemany("INSERT OR IGNORE INTO answers VALUES (?, ?)", answers.items())
+                self._connection.execute(
+                    "INSERT OR IGNORE INTO identities VALUES (?, ?)", (name, json.dumps(dict(identity)))
+                )
+                self._connection.executemany(
+                    "INSERT INTO replies VALUES (?, ?, ?, ?, ?) "
+                    "ON CONFLICT (key) DO UPDATE SET reply = excluded.reply WHERE NOT json_valid(reply)",
+                    rows,
+                )
         except sqlite3.Error as fault:
             raise MachineError(f"{self.path}: answers cannot be kept ({fault}). Free space, then run again.") from fault
+
+    def akin(self, request: str) -> list[Akin]:
+        """What shaped the answers to a request that the store holds, whoever gave them."""
+        query = "SELECT parts, batch FROM replies JOIN identities USING (identity) WHERE request = ?"
+        try:
+            return [Akin(json.loads(parts), batch) for parts, batch in self._connection.execute(query, (request,))]
+        except (sqlite3.Error, ValueError) as fault:
+            raise self._unreadable(fault) from fault
+
+    def _unreadable(self, fault: Exception) -> MachineError:
+        return MachineError(f"{self.path}: cannot be read ({fault}). Move it away or name another with --store.")
 
     def close(self) -> None:
         """Closes the file."""

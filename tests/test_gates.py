@@ -6,8 +6,9 @@ import pytest
 from fakes import Fake, cases
 
 from shoplm_audit.config import Limit
-from shoplm_audit.engine import Policy, audit, judge
+from shoplm_audit.engine import audit
 from shoplm_audit.errors import ConfigError, Unsupported
+from shoplm_audit.judging import Policy, judge
 from shoplm_audit.metrics.reduce import mean_of, rate_of
 from shoplm_audit.types import Case, Estimate, Gate, Generate, Probe, Suite, Verdict
 from shoplm_audit.uncertainty import clopper_pearson

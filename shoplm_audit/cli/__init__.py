@@ -11,7 +11,7 @@ from typing import Annotated
 
 import typer
 
-from shoplm_audit.cli import auditing, inspecting, training, writing
+from shoplm_audit.cli import auditing, caching, inspecting, scoring, training, writing
 from shoplm_audit.errors import AuditError, Unsupported
 
 __all__ = ["app", "main"]
@@ -37,11 +37,15 @@ app.command("compare")(auditing.compare)
 app.command("report")(auditing.report)
 app.command("train")(training.train)
 app.command("generate")(writing.generate)
+app.command("score")(scoring.score)
 app.command("suites")(inspecting.suites)
 app.command("doctor")(inspecting.doctor)
 data = typer.Typer(no_args_is_help=True, help="Look at data files before they are used.", rich_markup_mode=None)
 data.command("check")(inspecting.check)
 app.add_typer(data, name="data")
+cache = typer.Typer(no_args_is_help=True, help="Look into the store of answers.", rich_markup_mode=None)
+cache.command("explain")(caching.explain)
+app.add_typer(cache, name="cache")
 
 
 @app.callback(invoke_without_command=True)

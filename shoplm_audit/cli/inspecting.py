@@ -66,9 +66,27 @@ def doctor(
     model: Annotated[
         str | None, typer.Option("--model", help="Also load this model and time it.", metavar="SPEC")
     ] = None,
+    batch_invariance: Annotated[
+        bool,
+        typer.Option(
+            "--batch-invariance",
+            help="Measure instead how much the batch in which a request is computed moves its answer; needs --model.",
+        ),
+    ] = False,
 ) -> None:
-    """Tell what this machine can do: versions, devices, memory, what is missing, how fast a model is."""
-    from shoplm_audit.doctor import examine
+    """Tell what this machine can do: versions, devices, memory, what is missing, how fast a model is.
 
-    for line in examine(model):
+    With --batch-invariance, exit 1 if answers move by more than rounding explains.
+    """
+    from shoplm_audit.doctor import examine, examine_batches
+
+    if not batch_invariance:
+        for line in examine(model):
+            typer.echo(line)
+        return
+    if model is None:
+        raise ConfigError("--batch-invariance measures a model: name one with --model SPEC.")
+    lines, healthy = examine_batches(model)
+    for line in lines:
         typer.echo(line)
+    raise typer.Exit(0 if healthy else 1)

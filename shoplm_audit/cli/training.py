@@ -40,7 +40,7 @@ class _Reading:
 
     def examples(self, values: list[str] | None, private: bool, hidden: bool) -> tuple[list[Example], dict[str, Any]]:
         """What files teach, and the card of what was left out of them; `hidden` in a private run."""
-        from shoplm_audit.cli.auditing import pairs_of
+        from shoplm_audit.cli.asking import pairs_of
         from shoplm_audit.data.care import cared_for
         from shoplm_audit.data.readers import read_records
         from shoplm_audit.training.corpus import examples_of

@@ -5,6 +5,7 @@ chrf("这款手机", "这款手机") -> 100.0
 
 from __future__ import annotations
 
+import functools
 import importlib.metadata
 import math
 from collections.abc import Sequence
@@ -29,13 +30,15 @@ def chrf(text: str, reference: str) -> float:
     return float(CHRF().sentence_score(text, [reference]).score)
 
 
-def bleu_sums(text: str, reference: str, language: str) -> list[float]:
+# A text is asked for once for all cases and once for those of its language.
+@functools.lru_cache(maxsize=1 << 14)
+def bleu_sums(text: str, reference: str, language: str) -> tuple[float, ...]:
     """What corpus BLEU adds up for one text: lengths, then matches and totals of 1- to 4-grams, (2 + 2 * 4,)."""
     from sacrebleu.metrics.bleu import BLEU
 
     scorer = BLEU(tokenize=_TOKENIZER[language], effective_order=True)
     found = scorer.sentence_score(text, [reference])
-    return [float(found.sys_len), float(found.ref_len), *map(float, found.counts), *map(float, found.totals)]
+    return (float(found.sys_len), float(found.ref_len), *map(float, found.counts), *map(float, found.totals))
 
 
 def _bleu(sums: Floats) -> Floats:
@@ -57,12 +60,12 @@ def bleu_of(text: str = "text") -> Metric:
     raise the precision of the rest.
     """
 
-    def sums(row: Observation, written: str) -> list[float]:
+    def sums(row: Observation, written: str) -> tuple[float, ...]:
         reference = row.case.reference or ""
         if row.status == "scored":
             return bleu_sums(written, reference, row.case.language)
         same = bleu_sums(reference, reference, row.case.language)
-        return same[:2] + [0.0] * _ORDERS + same[2 + _ORDERS :]
+        return (*same[:2], *[0.0] * _ORDERS, *same[2 + _ORDERS :])
 
     def rows(observations: Observations) -> Floats:
         table = [sums(row, written) for row, written in zip(observations, observations.texts(text), strict=True)]

@@ -2,14 +2,14 @@
 
     Classifier(network, tokenizer, name="stars").score([Pair("It leaks.", "negative")])[0].log_prob   # (1,) nats
 
-Letters in shapes: B rows, W tokens of the longest row, L labels.
+Letters in shapes: B texts, W tokens of the longest one, M pairs, L labels.
 """
 
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
@@ -18,6 +18,9 @@ from shoplm_audit.models.logits import columns_of
 from shoplm_audit.models.network import LocalNetwork
 from shoplm_audit.models.reading import padded
 from shoplm_audit.types import Columns, Floats, Generate, Pair
+
+if TYPE_CHECKING:
+    import torch
 
 __all__ = ["ClassifierModel"]
 
@@ -57,17 +60,12 @@ class ClassifierModel(LocalNetwork[_Labelled]):
         if config.pad_token_id is None:
             config.pad_token_id = self.encoder.filler
 
-    def generate(self, requests: Sequence[Generate]) -> list[str]:
-        """Nothing.
-
-        Raises:
-            Unsupported: always.
-        """
+    def _write_batch(self, requests: Sequence[Generate]) -> list[list[str]]:
         raise Unsupported("a classifier tells labels and writes no texts")
 
-    def _overlong(self, request: Generate | Pair) -> Iterator[tuple[str, str]]:
-        if isinstance(request, Pair) and self._longer(request.context, self._room):
-            yield "a classified text lost its end to fit the model's context", request.context
+    def _bounds(self, request: Generate | Pair) -> Iterator[tuple[str, str, int]]:
+        if isinstance(request, Pair):
+            yield "a classified text lost its end to fit the model's context", request.context, self._room
 
     def _rows_of(self, pairs: Sequence[Pair]) -> list[list[_Labelled]]:
         before, after = self.encoder.frame
@@ -88,16 +86,23 @@ class ClassifierModel(LocalNetwork[_Labelled]):
     def _size_of(self, row: _Labelled) -> int:
         return len(row.ids)
 
+    def _computed(self, rows: Sequence[_Labelled]) -> int:
+        return sum(map(len, {row.ids for row in rows}))
+
     def _tables(self, rows: Sequence[_Labelled], columns: Columns) -> list[Floats]:
         import torch
 
-        device = self.network.device
-        ids, mask = padded([row.ids for row in rows], self.network.config.pad_token_id, device)  # (B, W)
-        labels = torch.tensor([row.label for row in rows], device=device)
+        # A text tells all its labels at once.
+        logits = torch.stack(self._once(self._logits, [row.ids for row in rows], len))  # (M, L)
+        labels = torch.tensor([row.label for row in rows], device=logits.device)
+        return np.split(columns_of(logits, labels, columns).cpu().numpy(), len(rows))
+
+    def _logits(self, texts: Sequence[tuple[int, ...]]) -> list[torch.Tensor]:
+        import torch
+
+        ids, mask = padded(texts, self.network.config.pad_token_id, self.network.device)  # (B, W)
         with torch.inference_mode():
-            logits = self.network(input_ids=ids, attention_mask=mask).logits.float()  # (B, L)
-            table: Floats = columns_of(logits, labels, columns).cpu().numpy()
-        return np.split(table, len(rows))
+            return list(self.network(input_ids=ids, attention_mask=mask).logits.float())
 
 
 def _key(label: str) -> str:

@@ -20,7 +20,14 @@ from shoplm_audit.types import Sampling
 if TYPE_CHECKING:
     import torch
 
-__all__ = ["Rules", "Text", "followed", "searched"]
+    from shoplm_audit.models.slots import Slots
+
+__all__ = ["Rules", "Text", "followed", "refilled", "searched"]
+
+# Prompts wait until this share of the slots, one in so many, is free.
+_REFILLED = 4
+# Tokens beyond those that may hold a stop: special ones are no bytes, and a tokenizer may trim where a text begins.
+_SLACK = 8
 
 
 @dataclass(frozen=True, slots=True)
@@ -43,10 +50,18 @@ class Rules:
 
     def complete(self, text: Text, written: Sequence[int]) -> bool:
         """Whether a text has its length or one of its stops."""
-        stop = text.sampling.stop
         if len(written) >= text.limit:
             return True
-        return bool(stop) and any(mark in self.decoded(written) for mark in stop)
+        stop = text.sampling.stop
+        if not stop:
+            return False
+        # A stop that the newest token completes lies in the last tokens, each of which is at least one byte.
+        last = written[-max(len(mark.encode()) for mark in stop) - _SLACK :]
+        return self._holds(last, stop) and (len(last) == len(written) or self._holds(written, stop))
+
+    def _holds(self, ids: Sequence[int], stop: Sequence[str]) -> bool:
+        text = self.decoded(ids)
+        return any(mark in text for mark in stop)
 
 
 def _go_on(reading: Reading, lines: int, kept: Sequence[int], tokens: Sequence[int]) -> None:
@@ -62,47 +77,98 @@ def _check_finite(logits: torch.Tensor, texts: Sequence[Text]) -> None:
             raise FloatingPointError(f'The logits are not finite for "{text.prompt[:80]}".')
 
 
+class _Line:
+    """A text as it is written."""
+
+    def __init__(self, text: Text, rules: Rules) -> None:
+        self.text, self.rules = text, rules
+        self.generator = generator_for(text.prompt, text.sampling, text.sample)
+        self.steering = _steering(text, rules)
+        self.written: list[int] = []
+
+    def goes_on(self, token: int | None) -> bool:
+        """Takes the next token, or None where nothing may follow; whether the text is still to be written on."""
+        if token is None or token in self.rules.ends:
+            return False
+        self.written.append(token)
+        return not self.rules.complete(self.text, self.written)
+
+
+def _grown(lines: Sequence[_Line], logits: torch.Tensor) -> list[bool]:
+    """Chooses the next token of each line from its row of `logits` (B, V); which of them go on."""
+    _check_finite(logits, [line.text for line in lines])
+    plain = [place for place, line in enumerate(lines) if line.steering is None]
+    rows = logits if len(plain) == len(lines) else logits[plain]
+    own = [lines[place] for place in plain]
+    drawn = choose(rows, [line.text.sampling for line in own], [line.generator for line in own])
+    tokens: dict[int, int | None] = dict(zip(plain, drawn, strict=True))
+    for place, line in enumerate(lines):
+        if line.steering is not None:
+            tokens[place] = choose_steered(
+                logits[place], line.text.sampling, line.generator, line.written, line.steering
+            )
+    return [line.goes_on(tokens[place]) for place, line in enumerate(lines)]
+
+
 def followed(reading: Reading, texts: Sequence[Text], rules: Rules) -> list[list[int]]:
-    """The tokens of each text, one chosen after the other.
+    """The tokens of each text, one chosen after the other; `reading` has read their prompts.
 
     Raises:
         FloatingPointError: the network's logits are not finite; the request is named.
     """
-    generators = [generator_for(text.prompt, text.sampling, text.sample) for text in texts]
-    steerings = [_steering(text, rules) for text in texts]
-    written: list[list[int]] = [[] for _ in texts]
-    rows, unfinished = list(range(len(texts))), set(range(len(texts)))  # rows: which text each line is of
+    lines = [_Line(text, rules) for text in texts]
+    rows: list[_Line | None] = list(lines)  # None: the text is finished
     while True:
+        live = [place for place, line in enumerate(rows) if line is not None]
+        open_lines = [line for line in rows if line is not None]
         logits = reading.logits()
-        live = [line for line, row in enumerate(rows) if row in unfinished]
-        logits, open_rows = logits[live], [rows[line] for line in live]
-        _check_finite(logits, [texts[row] for row in open_rows])
-        tokens: list[int | None] = [None] * len(live)
-        plain = [place for place, row in enumerate(open_rows) if steerings[row] is None]
-        own = [open_rows[place] for place in plain]
-        drawn = choose(logits[plain], [texts[row].sampling for row in own], [generators[row] for row in own])
-        for place, one in zip(plain, drawn, strict=True):
-            tokens[place] = one
-        for place, row in enumerate(open_rows):
-            if (steering := steerings[row]) is not None:
-                tokens[place] = choose_steered(
-                    logits[place], texts[row].sampling, generators[row], written[row], steering
-                )
-        for row, token in zip(open_rows, tokens, strict=True):
-            ended = token is None or token in rules.ends
-            if token is not None and not ended:
-                written[row].append(token)
-            if ended or rules.complete(texts[row], written[row]):
-                unfinished.discard(row)
+        for place, goes_on in zip(live, _grown(open_lines, logits[live]), strict=True):
+            if not goes_on:
+                rows[place] = None
+        kept = list(range(len(rows)))
+        unfinished = sum(line is not None for line in rows)
         if not unfinished:
-            return written
+            return [line.written for line in lines]
         # Lines of finished texts are carried along, unread, until they are half of the batch.
-        size = len(rows)
-        kept = list(range(size))
-        if 2 * len(unfinished) <= len(rows):
-            kept = [line for line in kept if rows[line] in unfinished]
-            rows = [rows[line] for line in kept]
-        _go_on(reading, size, kept, [written[row][-1] if written[row] else 0 for row in rows])
+        if 2 * unfinished <= len(rows):
+            kept = [place for place in kept if rows[place] is not None]
+        size, rows = len(rows), [rows[place] for place in kept]
+        _go_on(reading, size, kept, [line.written[-1] if line else 0 for line in rows])
+
+
+def refilled(slots: Slots, texts: Sequence[Text], rules: Rules) -> list[list[int]]:
+    """The same for as many texts as one likes: those that wait take the places of those that are finished.
+
+    The texts that may become longest go first, so that few are left alone at the end.
+
+    Raises:
+        FloatingPointError: the network's logits are not finite; the request is named.
+    """
+    lines = [_Line(text, rules) for text in texts]
+    waiting = sorted(lines, key=lambda line: (-line.text.limit, -len(line.text.ids)))
+    rows: list[_Line] = []
+    while waiting or rows:
+        free = slots.capacity - len(rows)
+        # Prompts are read together: one by one they would cost a pass each.
+        if waiting and _REFILLED * free >= slots.capacity:
+            joining, waiting = waiting[:free], waiting[free:]
+            slots.join([line.text.ids for line in joining])
+            rows += joining
+        kept = _closed_up(_grown(rows, slots.logits()))
+        rows = [rows[place] for place in kept]
+        slots.keep(kept)
+        slots.extend([line.written[-1] for line in rows])
+    return [line.written for line in lines]
+
+
+def _closed_up(goes_on: Sequence[bool]) -> list[int]:
+    """The places that go on; the last of them stand where others leave, so that few lines move."""
+    kept = list(range(sum(goes_on)))
+    movers = [place for place in range(len(kept), len(goes_on)) if goes_on[place]]
+    for place in kept:
+        if not goes_on[place]:
+            kept[place] = movers.pop()
+    return kept
 
 
 def _steering(text: Text, rules: Rules) -> Steering | None:

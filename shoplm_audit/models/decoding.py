@@ -32,6 +32,9 @@ __all__ = [
     "holding",
 ]
 
+# Most nuclei are smaller than this.
+_CANDIDATES = 512
+
 
 def generator_for(prompt: str, sampling: Sampling, sample: int) -> np.random.Generator:
     """The source of every draw of one text: it follows from the seed, the sample's number and the prompt."""
@@ -97,15 +100,42 @@ def distribution(logits: torch.Tensor, samplings: Sequence[Sampling]) -> torch.T
     scaled = logits.double()
     scaled = (scaled - scaled.amax(-1, keepdim=True)) / column("temperature")  # (B, V); a tiny temperature stays finite
     top_k, top_p, min_p = column("top_k"), column("top_p"), column("min_p")
-    if bool((top_k > 0).any() or (top_p < 1).any()):
-        ordered, order = scaled.sort(stable=True, dim=-1, descending=True)
-        place = torch.arange(ordered.shape[-1], device=logits.device)
-        ordered = ordered.masked_fill((top_k > 0) & (place >= top_k), -torch.inf)
-        likely = ordered.softmax(-1)
-        beyond = (top_p < 1) & (likely.cumsum(-1) - likely >= top_p)
-        scaled = torch.empty_like(scaled).scatter_(-1, order, ordered.masked_fill(beyond, -torch.inf))
+    cut = ((top_k > 0) | (top_p < 1))[:, 0]
+    if any(sampling.top_k > 0 or sampling.top_p < 1 for sampling in samplings):
+        scaled[cut] = _truncated(scaled[cut], top_k[cut], top_p[cut], _CANDIDATES)
     probability = scaled.softmax(-1)
     return probability * (probability >= min_p * probability.amax(-1, keepdim=True))
+
+
+def _truncated(scaled: torch.Tensor, top_k: torch.Tensor, top_p: torch.Tensor, candidates: int) -> torch.Tensor:
+    """Logits (B, V), at most 0, with -inf where top_k and top_p (B, 1) cut; of equal ones the first of the vocabulary.
+
+    To sort a vocabulary costs more than a small network does: only the best candidates are sorted, and all for rows
+    that keep more than these.
+    """
+    import torch
+
+    candidates = min(candidates, scaled.shape[-1])
+    if candidates < scaled.shape[-1]:
+        places = scaled.topk(candidates).indices.sort().values
+        ordered, order = scaled.gather(-1, places).sort(stable=True, dim=-1, descending=True)
+        places = places.gather(-1, order)  # (B, candidates)
+    else:
+        ordered, places = scaled.sort(stable=True, dim=-1, descending=True)
+    best = (top_k <= 0) | (torch.arange(candidates, device=scaled.device) < top_k)
+    likely = ordered.exp() * best
+    total = torch.where(top_k > 0, likely.sum(-1, keepdim=True), scaled.exp().sum(-1, keepdim=True))
+    likely = likely / total
+    kept = best & ((top_p == 1) | (likely.cumsum(-1) - likely < top_p))  # (B, candidates), the first ones of each row
+    cut = torch.full_like(scaled, -torch.inf).scatter_(-1, places, ordered.masked_fill(~kept, -torch.inf))
+    if candidates == scaled.shape[-1]:
+        return cut
+    # A kept one as low as the last candidate may have its like beyond the candidates.
+    lowest = ordered.masked_fill(~kept, torch.inf).amin(-1)
+    beyond = (lowest <= ordered[:, -1]) | (top_k > candidates)[:, 0]  # (B,)
+    if bool(beyond.any()):
+        cut[beyond] = _truncated(scaled[beyond], top_k[beyond], top_p[beyond], scaled.shape[-1])
+    return cut
 
 
 def choose(logits: torch.Tensor, samplings: Sequence[Sampling], generators: Sequence[np.random.Generator]) -> list[int]:

@@ -50,13 +50,13 @@ class EncoderDecoderModel(LocalModel):
         end = tokenizer.eos_token_id
         self._end = self.encoder.frame[1] or ([] if end is None else [end])
 
-    def _overlong(self, request: Generate | Pair) -> Iterator[tuple[str, str]]:
-        scored = isinstance(request, Pair)
-        source = request.context if isinstance(request, Pair) else self.encoder.rendered(request)
-        if self._longer(source, self.context - len(self._end)):
-            yield f"{'a source' if scored else 'a prompt'} lost its end to fit the model's context", source
-        if isinstance(request, Pair) and self._longer(request.continuation, self.context - 1):
-            yield "a scored text was longer than the model's context", request.continuation
+    def _bounds(self, request: Generate | Pair) -> Iterator[tuple[str, str, int]]:
+        room = self.context - len(self._end)
+        if isinstance(request, Pair):
+            yield "a source lost its end to fit the model's context", request.context, room
+            yield "a scored text was longer than the model's context", request.continuation, self.context - 1
+        else:
+            yield "a prompt lost its end to fit the model's context", self.encoder.rendered(request), room
 
     def _source(self, ids: Sequence[int]) -> list[int]:
         return [*ids[: self.context - len(self._end)], *self._end]
@@ -74,18 +74,32 @@ class EncoderDecoderModel(LocalModel):
         return rows
 
     def _size_of(self, row: Encoded) -> int:
-        logits = len(row.scored) * int(self.network.config.get_text_config().vocab_size)
-        return max(len(row.source), len(row.ids), logits * self._budget // _LOGITS)
+        return len(row.source) + len(row.ids)
+
+    def _computed(self, rows: Sequence[Encoded]) -> int:
+        return sum(map(len, {row.source for row in rows})) + sum(len(row.ids) for row in dict.fromkeys(rows))
 
     def _tables(self, rows: Sequence[Encoded], columns: Columns) -> list[Floats]:
+        words = int(self.network.config.get_text_config().vocab_size)
+
+        def size_of(row: Encoded) -> int:
+            return max(len(row.source), len(row.ids), len(row.scored) * words * self._budget // _LOGITS)
+
+        return self._once(lambda part: self._told(part, columns), rows, size_of)
+
+    def _told(self, rows: Sequence[Encoded], columns: Columns) -> list[Floats]:
         import torch
 
         device, filler = self.network.device, self.encoder.filler
-        sources, mask = padded([row.source for row in rows], filler, device)
+        texts = list(dict.fromkeys(row.source for row in rows))
+        sources, mask = padded(texts, filler, device)
         ids, _ = padded([row.ids for row in rows], filler, device)  # (B, W)
         at = torch.tensor([(i, place) for i, row in enumerate(rows) for place in row.scored], device=device)
-        inputs = {"input_ids": sources, "attention_mask": mask, "decoder_input_ids": ids}
+        source_of = torch.tensor([texts.index(row.source) for row in rows], device=device)
         with torch.inference_mode():
+            encoded = self.network.get_encoder()(input_ids=sources, attention_mask=mask)
+            encoded = type(encoded)(last_hidden_state=encoded.last_hidden_state[source_of])
+            inputs = {"encoder_outputs": encoded, "attention_mask": mask[source_of], "decoder_input_ids": ids}
             logits = logits_at(self.network, at[:, 0], at[:, 1] - 1, use_cache=False, **inputs)  # (M, V)
             table: Floats = columns_of(logits, ids[at[:, 0], at[:, 1]], columns).cpu().numpy()
         return np.split(table, np.cumsum([len(row.scored) for row in rows])[:-1])

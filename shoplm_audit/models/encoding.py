@@ -15,7 +15,7 @@ from shoplm_audit.types import Generate, Pair
 if TYPE_CHECKING:
     from transformers import PreTrainedTokenizerFast
 
-__all__ = ["Encoded", "Encoder", "windows"]
+__all__ = ["Encoded", "Encoder", "places", "windows"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -97,7 +97,7 @@ class Encoder:
         """The same ids and places of the whole text, with nothing put before it."""
         encoded = self._encode([pair.context + pair.continuation for pair in pairs], return_offsets_mapping=True)
         rows = zip(pairs, encoded["input_ids"], encoded["offset_mapping"], strict=True)
-        return [Encoded(tuple(ids), tuple(_places(pair, offsets))) for pair, ids, offsets in rows]
+        return [Encoded(tuple(ids), tuple(places(pair, offsets))) for pair, ids, offsets in rows]
 
     def length(self, text: str) -> int:
         """How many tokens a text is."""
@@ -129,7 +129,8 @@ class Encoder:
         return int(self._start)
 
 
-def _places(pair: Pair, offsets: list[tuple[int, int]]) -> Iterator[int]:
+def places(pair: Pair, offsets: list[tuple[int, int]]) -> Iterator[int]:
+    """Which of the tokens that stand at these characters of context + continuation are scored."""
     text = pair.context + pair.continuation
     start, end = len(pair.context.rstrip()), len(text)
     if pair.span is not None:

@@ -15,9 +15,11 @@ from typing import TYPE_CHECKING, Any
 from shoplm_audit.errors import ConfigError, MachineError, ModelError
 from shoplm_audit.models.adapter import base_named, is_adapter, merged, tensors_of
 from shoplm_audit.models.callables import imported
+from shoplm_audit.models.endpoint import RemoteSettings
 from shoplm_audit.models.fingerprint import digest_of, fingerprint_of, tensors_in
 from shoplm_audit.models.gguf import check_gguf, converted
 from shoplm_audit.models.recorded import RecordedModel
+from shoplm_audit.models.remote import remote_model
 from shoplm_audit.record import TrainingRecord
 from shoplm_audit.types import Model
 
@@ -26,13 +28,14 @@ if TYPE_CHECKING:
 
 __all__ = ["load_model", "local_folder"]
 
-_SPECS = "a folder, a hub name, FILE.gguf, python:module:function or recorded:FILE.jsonl"
+_SPECS = "a folder, a hub name, FILE.gguf, openai:URL#MODEL, python:module:function or recorded:FILE.jsonl"
 _DTYPES = ("float32", "bfloat16", "float16")
 _SCHEME = re.compile(r"([a-z][a-z0-9+]+):")
 _HUB_NAME = re.compile(r"[A-Za-z0-9][\w.-]*(/[A-Za-z0-9][\w.-]*)?")
 _PICKLES = ("*.bin", "*.pt", "*.pth", "*.ckpt", "*.pkl")
 _HUB_FILES = ("*.safetensors", "*.json", "*.txt", "*.model", "*.jinja")
 _OURS = "shoplm-transformer"
+_PATIENT = RemoteSettings()
 
 
 @dataclass(frozen=True, slots=True)
@@ -71,16 +74,25 @@ class _Found:
     adapter: Path | None = None
 
 
-def load_model(spec: str, *, device: str | None = None, dtype: str | None = None, trust: bool = False) -> Model:
+def load_model(
+    spec: str,
+    *,
+    device: str | None = None,
+    dtype: str | None = None,
+    trust: bool = False,
+    remote: RemoteSettings = _PATIENT,
+) -> Model:
     """Loads what can be audited.
 
     Args:
         spec: a folder or hub name (transformers, safetensors: a causal or masked language model, an encoder-decoder, a
             classifier, or a LoRA adapter, which is merged into its base), a `.gguf` file or a folder that holds just
-            one, `python:module:function`, or `recorded:FILE.jsonl`.
+            one, `openai:URL#MODEL` (an OpenAI-compatible server; the key comes from SHOPLM_API_KEY or OPENAI_API_KEY),
+            `python:module:function`, or `recorded:FILE.jsonl`.
         device: "cpu", "cuda", "cuda:1", ...; None takes a GPU where there is one.
         dtype: "float32", "bfloat16" or "float16"; None is float32 on a CPU and bfloat16 on a GPU.
         trust: allows pickled weights and code that comes with the model: both can run anything.
+        remote: bounds and patience for a server.
 
     Returns:
         The model; one from a folder brings its training record, if its trainer left one.
@@ -94,6 +106,8 @@ def load_model(spec: str, *, device: str | None = None, dtype: str | None = None
     if dtype is not None and dtype not in _DTYPES:
         raise ConfigError(f'dtype "{dtype}" is unknown. Known: {", ".join(_DTYPES)}.')
     scheme = _SCHEME.match(spec)
+    if scheme and scheme[1] == "openai":
+        return remote_model(spec[scheme.end() :], remote)
     if scheme and not Path(spec).exists():
         rest = spec[scheme.end() :]
         if scheme[1] == "python":

@@ -1,35 +1,38 @@
 """A causal language model of transformers, in this process: batched, padded and cached without changing an answer.
 
-    LocalModel(network, tokenizer, name="reviews-dp").score([Pair("Colour:", " navy")])[0].log_prob   # (T,) nats
+LocalModel(network, tokenizer, name="reviews-dp").score([Pair("Colour:", " navy")])[0].log_prob   # (T,) nats
 
-Letters in shapes: B rows, W tokens of the longest row, M scored tokens, V words of the vocabulary.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from typing import TYPE_CHECKING
 
-import numpy as np
-
 from shoplm_audit.models.batching import batches, halving
-from shoplm_audit.models.continuation import Rules, Text, followed, searched
+from shoplm_audit.models.continuation import Rules, Text, followed, refilled, searched
 from shoplm_audit.models.decoding import before_stop
 from shoplm_audit.models.encoding import Encoded, windows
-from shoplm_audit.models.logits import columns_of
 from shoplm_audit.models.network import LocalNetwork
 from shoplm_audit.models.reading import CausalReading, Reading
+from shoplm_audit.models.states import CausalStates
 from shoplm_audit.record import TrainingRecord
 from shoplm_audit.types import Columns, Floats, Generate, Pair, Sampling
 
 if TYPE_CHECKING:
-    import torch
     from transformers import PreTrainedModel, PreTrainedTokenizerFast
+
+    from shoplm_audit.models.slots import Slots
 
 __all__ = ["LocalModel"]
 
-# Logits of one chunk of scored tokens (float32): 32 MiB.
-_CHUNK = 1 << 23
+# Requests of one batch of texts, and its bytes times the network's weights, by device: it is what an interrupted run
+# computes again, and long enough that finished texts are replaced for most of its time.
+_WRITTEN = {"cpu": (256, 1 << 42), "cuda": (1024, 1 << 52)}
+# Bytes of keys and values of the texts that are written side by side, by device.
+_MEMORY = {"cpu": 1 << 30, "cuda": 1 << 33}
+# A context shorter than this holds no trial of slots.
+_TRIED = 16
 
 
 class LocalModel(LocalNetwork[Encoded]):
@@ -52,22 +55,20 @@ class LocalModel(LocalNetwork[Encoded]):
         ends = getattr(self.network.generation_config, "eos_token_id", None)
         ends = {tokenizer.eos_token_id, *(ends if isinstance(ends, list) else [ends])}
         self._rules = Rules(frozenset(ends - {None}), self.encoder.decoded)
-        self._head: Callable[[torch.Tensor], torch.Tensor] | None = None
-        self._head_checked = False
+        self._states = CausalStates(self.network, self.context)
+        self._tried: dict[int, bool] = {}
 
     def _room(self, sampling: Sampling) -> int:
         """How many tokens of a prompt are kept: at least half of the context, whatever max_new_tokens asks for."""
         return max(self.context - sampling.max_new_tokens, self.context // 2)
 
-    def _overlong(self, request: Generate | Pair) -> Iterator[tuple[str, str]]:
+    def _bounds(self, request: Generate | Pair) -> Iterator[tuple[str, str, int]]:
         if isinstance(request, Pair):
-            text, room = request.context + request.continuation, self.context
-            what = "a scored text was longer than the model's context"
+            text = request.context + request.continuation
+            yield "a scored text was longer than the model's context", text, self.context
         else:
             text, room = self.encoder.rendered(request), self._room(request.sampling)
-            what = "a prompt lost its beginning to fit the model's context"
-        if self._longer(text, room):
-            yield what, text
+            yield "a prompt lost its beginning to fit the model's context", text, room
 
     # Scoring ----------------------------------------------------------------------------------------
 
@@ -78,65 +79,21 @@ class LocalModel(LocalNetwork[Encoded]):
     def _size_of(self, row: Encoded) -> int:
         return len(row.ids)
 
+    def _computed(self, rows: Sequence[Encoded]) -> int:
+        return self._states.arrangement(rows).tokens
+
     def _tables(self, rows: Sequence[Encoded], columns: Columns) -> list[Floats]:
-        import torch
-
-        width = max(len(row.ids) for row in rows)
-        device = self.network.device
-        ids = torch.zeros((len(rows), width), dtype=torch.long)  # (B, W)
-        mask = torch.zeros_like(ids)
-        for i, row in enumerate(rows):
-            ids[i, : len(row.ids)] = torch.tensor(row.ids)
-            mask[i, : len(row.ids)] = 1
-        at = torch.tensor([(i, place) for i, row in enumerate(rows) for place in row.scored], device=device)
-        ids = ids.to(device)
-        with torch.inference_mode():
-            states, head = self._states(ids, mask.to(device))
-            before = states[at[:, 0], at[:, 1] - 1]  # (M, D), or (M, V) where there is no shortcut
-            targets = ids[at[:, 0], at[:, 1]]  # (M,)
-            chunk = max(1, _CHUNK // self.network.config.get_text_config().vocab_size)
-            pieces = [
-                columns_of(head(part).float(), target, columns).cpu().numpy()
-                for part, target in zip(torch.split(before, chunk), torch.split(targets, chunk), strict=True)
-            ]
-        table = np.concatenate(pieces)
-        return np.split(table, np.cumsum([len(row.scored) for row in rows])[:-1])
-
-    def _states(
-        self, ids: torch.Tensor, mask: torch.Tensor
-    ) -> tuple[torch.Tensor, Callable[[torch.Tensor], torch.Tensor]]:
-        """Hidden states and the head that makes logits of them, or logits and the identity.
-
-        The vocabulary-wide product is then made for scored tokens only. The shortcut is taken where it gives the very
-        logits that the network itself gives on a first row (some networks scale or cap theirs).
-        """
-        import torch
-
-        base, head = self.network.base_model, self.network.get_output_embeddings()
-        if not self._head_checked:
-            self._head_checked = True
-            if base is not self.network and head is not None:
-                row = ids[:1, :8]
-                quick = head(base(input_ids=row, use_cache=False)[0])
-                whole = self.network(input_ids=row, use_cache=False).logits
-                self._head = head if torch.equal(torch.nan_to_num(quick), torch.nan_to_num(whole)) else None
-        if self._head is None:
-            return self.network(input_ids=ids, attention_mask=mask, use_cache=False).logits, lambda logits: logits
-        return base(input_ids=ids, attention_mask=mask, use_cache=False)[0], self._head
+        return self._states.tables(rows, columns)
 
     # Writing ----------------------------------------------------------------------------------------
 
-    def generate(self, requests: Sequence[Generate]) -> list[str]:
-        """One text per request and sample, in order.
-
-        Raises:
-            FloatingPointError: the network's logits are not finite; the request is named.
-            Unsupported: an empty prompt, and a tokenizer with no token to begin a text with.
-        """
-        texts: dict[int, list[str]] = {}
-        for batch in self.plan(requests):
-            texts.update(zip(batch, self._write_batch([requests[i] for i in batch]), strict=True))
-        return [text for i in range(len(requests)) for text in texts[i]]
+    def _plan_texts(self, requests: Sequence[Generate]) -> list[list[int]]:
+        texts, work = _WRITTEN.get(self.device, _WRITTEN["cpu"])
+        sizes = [
+            (len(one.prompt.flat.encode()) + 1 + one.sampling.max_new_tokens) * max(one.sampling.n, one.sampling.beams)
+            for one in requests
+        ]
+        return batches(sizes, max(self._budget, work // max(1, self.parameters or 0)), texts)
 
     def _write_batch(self, requests: Sequence[Generate]) -> list[list[str]]:
         rows, owners = [], []
@@ -151,13 +108,37 @@ class LocalModel(LocalNetwork[Encoded]):
         written: dict[int, list[str]] = {}
         for write, beam in ((self._follow, False), (self._search, True)):
             mine = [i for i, row in enumerate(rows) if (row.sampling.beams > 1) is beam]
-            sizes = [(len(rows[i].ids) + rows[i].limit) * rows[i].sampling.beams for i in mine]
-            for group in batches(sizes, self._budget, self._rows):
+            for group in self._groups([rows[i] for i in mine]):
                 places = [mine[i] for i in group]
                 written.update(zip(places, halving(write, [rows[i] for i in places]), strict=True))
         for i, owner in enumerate(owners):
             texts[owner] += written[i]
         return texts
+
+    def _groups(self, rows: Sequence[Text]) -> list[list[int]]:
+        """Which texts are written together: as many as there are where slots are refilled."""
+        if not rows or (rows[0].sampling.beams == 1 and self._refills(_width(rows))):
+            return [list(range(len(rows)))] if rows else []
+        sizes = [(len(row.ids) + row.limit) * row.sampling.beams for row in rows]
+        return batches(sizes, self._budget, self._rows)
+
+    def _refills(self, width: int) -> bool:
+        """Whether slots of this width say what the network says, tried once for each power of two."""
+        import torch
+
+        if self.network.config.is_encoder_decoder or self.context < _TRIED:
+            return False
+        width = min(self.context, 1 << (width - 1).bit_length())
+        if width not in self._tried:
+            from shoplm_audit.models.slots import read_alike
+
+            try:
+                with torch.inference_mode():
+                    self._tried[width] = read_alike(self.network, width)
+            # What a network of another making raises is not known; it is asked without slots.
+            except Exception:
+                self._tried[width] = False
+        return self._tried[width]
 
     def _fitted(self, ids: list[int], sampling: Sampling) -> tuple[list[int], int]:
         """The part of a prompt that is read, and how many tokens may follow it."""
@@ -168,8 +149,17 @@ class LocalModel(LocalNetwork[Encoded]):
         import torch
 
         with torch.inference_mode():
-            written = followed(self._reading(rows), rows, self._rules)
+            if self._refills(_width(rows)):
+                written = refilled(self._slots(rows), rows, self._rules)
+            else:
+                written = followed(self._reading(rows), rows, self._rules)
         return [[self._text(row, ids)] for row, ids in zip(rows, written, strict=True)]
+
+    def _slots(self, rows: Sequence[Text]) -> Slots:
+        from shoplm_audit.models.slots import Slots
+
+        memory = _MEMORY.get(self.device, _MEMORY["cpu"])
+        return Slots(self.network, len(rows), _width(rows), memory)
 
     def _search(self, rows: Sequence[Text]) -> list[list[str]]:
         import torch
@@ -183,3 +173,8 @@ class LocalModel(LocalNetwork[Encoded]):
 
     def _text(self, row: Text, ids: Sequence[int]) -> str:
         return before_stop(self.encoder.decoded(ids), row.sampling.stop)
+
+
+def _width(rows: Sequence[Text]) -> int:
+    """How many tokens the longest text comes to, with its prompt."""
+    return max(len(row.ids) + row.limit for row in rows)

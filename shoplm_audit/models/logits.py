@@ -7,6 +7,7 @@ Letters in shapes: B rows, W tokens of the longest row, M scored tokens, V words
 
 from __future__ import annotations
 
+from contextlib import nullcontext
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -19,23 +20,34 @@ if TYPE_CHECKING:
 __all__ = ["columns_of", "logits_at", "scores_of"]
 
 
-def columns_of(logits: torch.Tensor, targets: torch.Tensor, columns: Columns) -> torch.Tensor:
-    """Log-probability of the targets (M,), and mean, variance and rank under `logits` (M, V): (M, 4) float64."""
+def columns_of(
+    logits: torch.Tensor, targets: torch.Tensor, columns: Columns, rows: torch.Tensor | None = None
+) -> torch.Tensor:
+    """Log-probability of the targets (M,), and mean, variance and rank under their logits: (M, 4) float64.
+
+    Args:
+        logits: of the words or labels, (N, V).
+        targets: which of them are asked for, (M,).
+        columns: what is computed beside the log-probability; the rest is nan.
+        rows: whose logits each target is told by, (M,); None where they are one to one.
+    """
     import torch
 
-    at_target = logits.gather(-1, targets[:, None])
-    table = torch.full((len(logits), 4), torch.nan, dtype=torch.float64, device=logits.device)
-    table[:, 0] = (at_target.double() - logits.logsumexp(-1, keepdim=True).double())[:, 0]
+    if rows is None:
+        rows = torch.arange(len(targets), device=logits.device)
+    # One fused pass; `logsumexp` makes three.
+    log_prob = logits.log_softmax(-1)
+    table = torch.full((len(targets), 4), torch.nan, dtype=torch.float64, device=logits.device)
+    table[:, 0] = log_prob[rows, targets]
     if columns & (Columns.EXPECTED | Columns.VARIANCE):
-        log_prob = logits.log_softmax(-1)
         probability = log_prob.exp()
-        log_prob = log_prob.masked_fill(probability == 0, 0.0)  # 0 log 0 is 0
+        log_prob = log_prob.masked_fill_(probability == 0, 0.0)  # 0 log 0 is 0
         mean = (probability * log_prob).sum(-1, keepdim=True)
-        table[:, 1] = mean[:, 0]
+        table[:, 1] = mean[rows, 0]
         if columns & Columns.VARIANCE:
-            table[:, 2] = (probability * (log_prob - mean).square()).sum(-1)
+            table[:, 2] = (probability * (log_prob - mean).square()).sum(-1)[rows]
     if columns & Columns.RANK:
-        table[:, 3] = (logits > at_target).sum(-1) + 1
+        table[:, 3] = (logits[rows] > logits[rows, targets][:, None]).sum(-1) + 1
     return table
 
 
@@ -59,7 +71,8 @@ def logits_at(network: Any, rows: torch.Tensor, places: torch.Tensor, **inputs: 
     def picked(_: Any, states: tuple[torch.Tensor, ...]) -> tuple[torch.Tensor, ...]:
         return (states[0][rows, places],)
 
-    with network.get_output_embeddings().register_forward_pre_hook(picked):
+    last = network.get_output_embeddings()
+    with last.register_forward_pre_hook(picked) if last is not None else nullcontext():
         answer = network(**inputs)
     logits: torch.Tensor = answer.prediction_logits if "prediction_logits" in answer else answer.logits
     # A network that multiplies by its embeddings itself never calls that layer.

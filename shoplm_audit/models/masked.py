@@ -55,19 +55,13 @@ class MaskedModel(LocalNetwork[_Hidden]):
         before, after = self.encoder.frame
         self._room = self.context - len(before) - len(after)
 
-    def generate(self, requests: Sequence[Generate]) -> list[str]:
-        """Nothing.
-
-        Raises:
-            Unsupported: always.
-        """
+    def _write_batch(self, requests: Sequence[Generate]) -> list[list[str]]:
         raise Unsupported("a masked model fills gaps and writes no texts")
 
-    def _overlong(self, request: Generate | Pair) -> Iterator[tuple[str, str]]:
+    def _bounds(self, request: Generate | Pair) -> Iterator[tuple[str, str, int]]:
         if isinstance(request, Pair):
             text = request.context + request.continuation
-            if self._longer(text, self._room):
-                yield "a scored text was longer than the model's context", text
+            yield "a scored text was longer than the model's context", text, self._room
 
     def _rows_of(self, pairs: Sequence[Pair]) -> list[list[_Hidden]]:
         return [[self._hidden(encoded, place) for place in encoded.scored] for encoded in self.encoder.placed(pairs)]
@@ -84,6 +78,9 @@ class MaskedModel(LocalNetwork[_Hidden]):
         return len(row.ids)
 
     def _tables(self, rows: Sequence[_Hidden], columns: Columns) -> list[Floats]:
+        return self._once(lambda part: self._told(part, columns), rows, self._size_of)
+
+    def _told(self, rows: Sequence[_Hidden], columns: Columns) -> list[Floats]:
         import torch
 
         device = self.network.device

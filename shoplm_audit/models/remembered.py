@@ -9,37 +9,37 @@ cut off or on what else the store holds.
 
 from __future__ import annotations
 
+import importlib.metadata
 import json
 import uuid
-from collections.abc import Callable, Sequence
-from dataclasses import asdict
-from typing import Any, TypeVar
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import asdict, dataclass
+from typing import Any
 
 import numpy as np
 
-from shoplm_audit.models.batching import batches
+from shoplm_audit.models.asking import Asked, Failed, Reply, answered, planned
 from shoplm_audit.record import TrainingRecord
-from shoplm_audit.store import Store, digest
+from shoplm_audit.store import Akin, Kept, Store, digest
 from shoplm_audit.types import LOG_PROB, Columns, Generate, Model, Pair, Sampling, TokenScores
 
 __all__ = ["ANSWERS_VERSION", "Remembered", "decode_scores", "encode_scores"]
 
-ANSWERS_VERSION = "1"  # raised whenever the code that computes answers changes what they are
-
-Asked = TypeVar("Asked", Generate, Pair)
+ANSWERS_VERSION = "2"  # raised whenever the code that computes answers changes what they are
+# The libraries whose code computes answers in this process or in a worker's.
+_COMPUTING = ("torch", "transformers", "tokenizers")
 
 
 def _plain(request: Generate | Pair) -> dict[str, Any]:
-    """A request as plain data; fields that are newer than the first keys count only where they are used."""
-    data = asdict(request)
-    if isinstance(request, Generate):
-        usual = asdict(Sampling())
-        data["sampling"] = {
-            name: value
-            for name, value in data["sampling"].items()
-            if name not in ("beams", "banned", "mark") or value != usual[name]
-        }
-    return data
+    """A request as plain data, without what no answer depends on."""
+    if isinstance(request, Pair):
+        return {"context": request.context, "continuation": request.continuation, "span": request.span}
+    usual, sampling = Sampling(), request.sampling
+    used = {
+        name: getattr(sampling, name) for name in Sampling.__slots__ if getattr(sampling, name) != getattr(usual, name)
+    }
+    used |= {"mark": asdict(sampling.mark)} if sampling.mark else {}
+    return {"prompt": asdict(request.prompt), "sampling": used, "raw": request.raw}
 
 
 def encode_scores(scores: TokenScores) -> dict[str, list[float]]:
@@ -54,6 +54,28 @@ def decode_scores(data: dict[str, list[float]]) -> TokenScores:
     return TokenScores(**columns, rank=np.array(data["rank"], dtype=np.int64) if "rank" in data else None)
 
 
+def _encoded(reply: list[str] | TokenScores) -> str:
+    return json.dumps(encode_scores(reply) if isinstance(reply, TokenScores) else reply)
+
+
+def _decoded(text: str) -> Reply | None:
+    """The reply that a text of the store says, or None where the text is damaged."""
+    try:
+        data = json.loads(text)
+    except ValueError:
+        return None
+    return decode_scores(data) if isinstance(data, dict) else data
+
+
+@dataclass(frozen=True, slots=True)
+class _Place:
+    """Where a request is looked for: its key, its own digest and that of the batch it is computed in."""
+
+    key: str
+    request: str
+    batch: str
+
+
 class Remembered:
     """Wraps a model; same protocol.
 
@@ -63,6 +85,10 @@ class Remembered:
         run: names the run within which answers of a model without a fingerprint are found again; without it they are
             found again by nobody.
         on_batch: called with the number of requests that were answered, after each batch.
+
+    Attributes:
+        identity: what shapes every answer beside the request and its batch, by name.
+        computed: how many requests the model itself was asked.
     """
 
     def __init__(
@@ -72,12 +98,15 @@ class Remembered:
         self.store = store
         self.on_batch = on_batch
         self.computed = 0
-        self._identity = (
-            ANSWERS_VERSION,
-            model.fingerprint or f"run:{run or uuid.uuid4().hex}:{model.name}",
-            str(getattr(model, "device", "")),
-            str(getattr(model, "dtype", "")),
-        )
+        device = str(getattr(model, "device", ""))
+        versions = {name: importlib.metadata.version(name) for name in _COMPUTING} if device else {}
+        self.identity: dict[str, str] = {
+            "weights": model.fingerprint or f"run:{run or uuid.uuid4().hex}:{model.name}",
+            "device": device,
+            "dtype": str(getattr(model, "dtype", "")),
+            "answers": ANSWERS_VERSION,
+        } | versions
+        self._identity = digest(self.identity)
 
     name = property(lambda self: self.model.name)
     fingerprint = property(lambda self: self.model.fingerprint)
@@ -89,50 +118,94 @@ class Remembered:
         return self.model.record
 
     def generate(self, requests: Sequence[Generate]) -> list[str]:
-        """The texts, remembered or written now."""
+        """The texts, remembered or written now.
 
-        def compute(batch: list[Generate]) -> list[Any]:
-            texts = self.model.generate(batch)
-            expected = sum(request.sampling.n for request in batch)
-            if len(texts) != expected:
-                raise RuntimeError(f"asked for {expected} texts and got {len(texts)}")
-            each = iter(texts)
-            return [[next(each) for _ in range(request.sampling.n)] for request in batch]
-
-        found = self._answer("generate", list(requests), compute)
-        return [text for texts in found for text in texts]
+        Raises:
+            RuntimeError: a request failed; `attempt` tells which.
+        """
+        return [text for reply in self._whole(self.attempt(requests)) if isinstance(reply, list) for text in reply]
 
     def score(self, pairs: Sequence[Pair], columns: Columns = LOG_PROB) -> list[TokenScores]:
-        """The scores, remembered or computed now."""
+        """The scores, remembered or computed now.
 
-        def compute(batch: list[Pair]) -> list[Any]:
-            return [encode_scores(scores) for scores in self.model.score(batch, columns)]
+        Raises:
+            RuntimeError: a request failed; `attempt` tells which.
+        """
+        return [reply for reply in self._whole(self.attempt(pairs, columns)) if isinstance(reply, TokenScores)]
 
-        return [decode_scores(data) for data in self._answer(f"score:{columns.value}", list(pairs), compute)]
+    @staticmethod
+    def _whole(replies: list[Reply]) -> list[Reply]:
+        for reply in replies:
+            if isinstance(reply, Failed):
+                raise RuntimeError(reply.note)
+        return replies
 
-    def _plan(self, requests: list[Any]) -> list[list[int]]:
-        plan = getattr(self.model, "plan", None)
-        return plan(requests) if plan else batches([1] * len(requests), budget=32, rows=32)
+    def attempt(self, requests: Asked, columns: Columns = LOG_PROB) -> list[Reply]:
+        """A reply to each request, in order; each new one is durable when its batch is done, failures are not kept."""
+        plan = planned(self.model, requests)
+        places = self._places(requests, plan, columns)
+        found = self.store.get({place.key for place in places})
+        replies = {key: reply for key, text in found.items() if (reply := _decoded(text)) is not None}
+        todo: list[list[int]] = []
+        scheduled: set[str] = set()
+        for indices in plan:
+            lacking = {
+                places[i].key: i for i in indices if places[i].key not in replies and places[i].key not in scheduled
+            }
+            scheduled |= lacking.keys()
+            # Where a batch shapes its answers it is computed whole; elsewhere nothing is asked twice.
+            todo += [indices if self.batch_sensitive else sorted(lacking.values())] if lacking else []
+        self.on_batch(len(requests) - sum(map(len, todo)))
+        for number, batch in answered(self.model, [[requests[i] for i in part] for part in todo], columns):  # type: ignore[misc]
+            fresh = {}
+            for i, reply in zip(todo[number], batch, strict=True):
+                replies[places[i].key] = reply
+                if not isinstance(reply, Failed):
+                    place = places[i]
+                    fresh[place.key] = Kept(place.key, place.request, place.batch, _encoded(reply))
+            self.store.put(self.identity, fresh.values())
+            self.computed += len(todo[number])
+            self.on_batch(len(todo[number]))
+        return [replies[place.key] for place in places]
 
-    def _answer(self, kind: str, requests: list[Asked], compute: Callable[[list[Asked]], list[Any]]) -> list[Any]:
-        answers: list[Any] = [None] * len(requests)
-        data = [_plain(request) for request in requests]
-        for indices in self._plan(requests):
-            batch = [data[i] for i in indices]
-            shared = digest(batch) if self.batch_sensitive else ""
-            keys = [digest(self._identity, kind, row, shared) for row in batch]
-            known = self.store.get(keys)
-            lacking = {key: i for i, key in zip(indices, keys, strict=True) if key not in known}
-            if lacking:
-                # Where a batch shapes its answers it is computed whole; elsewhere nothing is asked twice.
-                asked = indices if self.batch_sensitive else list(lacking.values())
-                computed = compute([requests[i] for i in asked])
-                self.computed += len(asked)
-                fresh = keys if self.batch_sensitive else list(lacking)
-                found = {key: json.dumps(answer) for key, answer in zip(fresh, computed, strict=True)}
-                self.store.put(found)
-                known |= found
-            for i, key in zip(indices, keys, strict=True):
-                answers[i] = json.loads(known[key])
-            self.on_batch(len(indices))
-        return answers
+    def _places(self, requests: Asked, plan: Sequence[Sequence[int]], columns: Columns) -> list[_Place]:
+        rows = [
+            digest(type(one).__name__, columns.value if isinstance(one, Pair) else 0, _plain(one)) for one in requests
+        ]
+        places: dict[int, _Place] = {}
+        for indices in plan:
+            batch = digest([rows[i] for i in indices]) if self.batch_sensitive else ""
+            places |= {i: _Place(digest(self._identity, rows[i], batch), rows[i], batch) for i in indices}
+        return [places[i] for i in range(len(requests))]
+
+    def known(self, requests: Asked, columns: Columns = LOG_PROB) -> int:
+        """How many of the requests the store can answer."""
+        return sum(why == "" for why in self.explained(requests, columns))
+
+    def explained(self, requests: Asked, columns: Columns = LOG_PROB) -> list[str]:
+        """Why each request is not found in the store; "" where it is."""
+        places = self._places(requests, planned(self.model, requests), columns)
+        found = self.store.get({place.key for place in places})
+        return ["" if place.key in found else self._why(place, self.store.akin(place.request)) for place in places]
+
+    def _why(self, place: _Place, akin: list[Akin]) -> str:
+        if not akin:
+            return "never asked of any model: its prompt, its sampling or the numbers that are wanted are new"
+        if any(one.identity == self.identity for one in akin):
+            return (
+                "asked before, but among other requests (other cases, --limit, --seed or data), which shape last bits"
+            )
+        # The answer with the fewest differences tells most.
+        candidates = [(self._differing(one.identity), one.identity) for one in akin]
+        names, identity = min(candidates, key=lambda candidate: len(candidate[0]))
+        return "asked before, but with " + ", ".join(
+            f"other {name} ({_short(identity.get(name, 'none'))}, now {_short(self.identity[name])})" for name in names
+        )
+
+    def _differing(self, identity: Mapping[str, str]) -> list[str]:
+        return [name for name, value in self.identity.items() if identity.get(name) != value]
+
+
+def _short(value: str) -> str:
+    value = value or "none"
+    return value if len(value) <= 24 else f"{value[:20]}..."

@@ -13,7 +13,8 @@ from typing import Any, Protocol, TypeAlias, runtime_checkable
 
 import numpy as np
 
-from shoplm_audit.errors import AuditError, Unsupported
+from shoplm_audit.errors import Unsupported
+from shoplm_audit.models.asking import Failed, Reply, attempted
 from shoplm_audit.types import (
     Answer,
     Case,
@@ -25,6 +26,7 @@ from shoplm_audit.types import (
     Probe,
     Request,
     Score,
+    TokenScores,
 )
 
 __all__ = ["AnswersByCase", "Exchange", "Run", "first_requests", "observe"]
@@ -59,20 +61,13 @@ class Run:
 
 
 @dataclass(frozen=True, slots=True)
-class _Failed:
-    """Stands for an answer that did not come; says why."""
-
-    note: str
-
-
-@dataclass(frozen=True, slots=True)
 class _Unable:
     """Stands for an answer that this kind of model cannot give; says why."""
 
     note: str
 
 
-_Reply: TypeAlias = Answer | _Failed | _Unable
+_Reply: TypeAlias = Answer | Failed | _Unable
 
 
 @dataclass(slots=True)
@@ -111,7 +106,7 @@ class _Talk:
             # The probe may ask for something else; one that does not lets it through to the caller.
             self.step(lambda: self.steps.throw(Unsupported(unable)))
             return
-        failed = next((answer for answer in answers if isinstance(answer, _Failed)), None)
+        failed = next((answer for answer in answers if isinstance(answer, Failed)), None)
         if failed is not None:
             self.steps.close()
             self.asks, self.done = None, Observation(self.case, {}, "errored", failed.note)
@@ -172,7 +167,7 @@ def observe(
 
 def _answers(flat: list[tuple[_Talk, Request]], models: Mapping[str, Model], key: str) -> list[_Reply]:
     """All answers of a round; requests to one model for one kind of thing go together."""
-    answers: list[_Reply] = [_Failed("not asked")] * len(flat)
+    answers: list[_Reply] = [Failed("not asked")] * len(flat)
     kinds: dict[tuple[str, Any], list[int]] = {}
     for i, (_, request) in enumerate(flat):
         kinds.setdefault((request.role, getattr(request, "columns", None)), []).append(i)
@@ -192,37 +187,20 @@ def _replies(role: str, model: Model | None, flat: list[tuple[_Talk, Request]], 
         raise Unsupported(f'needs a model for the role "{role}": name one with --with {role}=SPEC')
     if isinstance(model, AnswersByCase) and model.answers_by_case:
         return _recorded(model, flat, key)
-    return _asked(model, [request for _, request in flat])
+    return [_reply(reply) for reply in _attempted(model, [request for _, request in flat])]
 
 
-def _asked(model: Model, requests: list[Request]) -> list[_Reply]:
-    try:
-        return _call(model, requests)
-    except (AuditError, Unsupported):
-        raise
-    except Exception as fault:
-        # One bad request must not cost its neighbours their answers; asked alone, only it fails.
-        if len(requests) == 1:
-            return [_Failed(f"{type(fault).__name__}: {fault}")]
-        return [answer for request in requests for answer in _asked(model, [request])]
-
-
-def _call(model: Model, requests: list[Request]) -> list[_Reply]:
+def _attempted(model: Model, requests: list[Request]) -> list[Reply]:
     if isinstance(requests[0], Score):
-        scores = model.score([r.pair for r in requests if isinstance(r, Score)], requests[0].columns)
-        if len(scores) != len(requests):
-            raise RuntimeError(f"asked for {len(requests)} scores and got {len(scores)}")
-        return [_Failed("its log-probabilities are not numbers") if np.isnan(s.log_prob).any() else s for s in scores]
-    generates = [r for r in requests if isinstance(r, Generate)]
-    texts = model.generate(generates)
-    expected = sum(request.sampling.n for request in generates)
-    if len(texts) != expected:
-        raise RuntimeError(f"asked for {expected} texts and got {len(texts)}")
-    each = iter(texts)
-    return [
-        next(each) if request.sampling.n == 1 else [next(each) for _ in range(request.sampling.n)]
-        for request in generates
-    ]
+        pairs = [request.pair for request in requests if isinstance(request, Score)]
+        return attempted(model, pairs, requests[0].columns)
+    return attempted(model, [request for request in requests if isinstance(request, Generate)])
+
+
+def _reply(reply: Reply) -> _Reply:
+    if isinstance(reply, TokenScores) and np.isnan(reply.log_prob).any():
+        return Failed("its log-probabilities are not numbers")
+    return reply[0] if isinstance(reply, list) and len(reply) == 1 else reply
 
 
 def _recorded(model: AnswersByCase, flat: list[tuple[_Talk, Request]], key: str) -> list[_Reply]:
@@ -238,7 +216,7 @@ def _recorded(model: AnswersByCase, flat: list[tuple[_Talk, Request]], key: str)
         try:
             texts = [model.answer(name, first + sample) for sample in range(request.sampling.n)]
         except LookupError:
-            answers.append(_Failed(f'no recorded text for case "{name}", sample {first}'))
+            answers.append(Failed(f'no recorded text for case "{name}", sample {first}'))
             continue
         answers.append(texts[0] if request.sampling.n == 1 else texts)
     return answers

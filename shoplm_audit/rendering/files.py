@@ -6,6 +6,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
+from shoplm_audit.errors import MachineError
 from shoplm_audit.evidence.files import write_manifest, write_run
 from shoplm_audit.probes.driving import Exchange
 from shoplm_audit.rendering.html import render_html
@@ -29,8 +30,17 @@ def write_all(
     meta: Mapping[str, Any],
     banner: str = "",
 ) -> None:
-    """Writes result, evidence, report, JUnit and manifest of a run."""
+    """Writes result, evidence, report, JUnit and manifest of a run.
+
+    Raises:
+        MachineError: the disk is full or the folder has gone.
+    """
     write_run(folder, audited, exchanges, dict(meta) | {"banner": banner})
-    for form, name in FORMS.items():
-        (folder / name).write_text(render(form, audited, banner), encoding="utf-8")
-    write_manifest(folder)
+    try:
+        for form, name in FORMS.items():
+            (folder / name).write_text(render(form, audited, banner), encoding="utf-8")
+        write_manifest(folder)
+    except OSError as fault:
+        raise MachineError(
+            f"{folder}: the report cannot be written ({fault.strerror}). Free space, then run the same command."
+        ) from fault

@@ -27,6 +27,8 @@ _STYLES = {"fail": "bold red", "undecided": "yellow", "not_tested": "dim", "not_
 # With the word, so that the verdict shows without colour and at a glance.
 _SIGNS = {"fail": "✗", "undecided": "?", "not_tested": "–", "not_applicable": "–", "pass": "✓"}
 
+_UNITS = {"KiB": 2**10, "MiB": 2**20, "GiB": 2**30}
+
 
 class _Line(NamedTuple):
     verdict: str
@@ -62,23 +64,65 @@ def print_summary(audit: AuditResult, console: Console) -> None:
 
 def print_plan(plan: Plan, console: Console) -> None:
     """Prints what an audit would ask and how long it would take, then the smallest fault each gate can see."""
+    stored = any(probe.known is not None for probe in plan.probes)
     rows = []
     for probe in plan.probes:
         name = f"{probe.suite}/{probe.name}"
         if probe.skipped:
-            rows.append([name, "", "", "", f"not tested: {probe.skipped}"])
-        else:
-            counts = [f"{number:,}" for number in (probe.cases, probe.requests, probe.tokens)]
-            rows.append([name, *counts, _duration(probe.seconds)])
-    _grid(["Probe", "Cases", "Requests", "Tokens", "Time"], rows, console)
+            rows.append([name, "", "", *([""] * stored), "", "", "", f"not tested: {probe.skipped}"])
+            continue
+        counts = [probe.cases, probe.requests, *([probe.known or 0] * stored), probe.tokens - probe.written]
+        computed = f"{probe.computed:,}" if probe.computed else ""
+        cells = [*(f"{number:,}" for number in (*counts, probe.written)), computed]
+        rows.append([name, *cells, _duration(probe.seconds) or ("a server's" if probe.served.requests else "")])
+    heads = ["Probe", "Cases", "Requests", *(["Stored"] * stored), "Read", "Written", "Computed", "Time"]
+    _grid(heads, rows, console)
     _grid(["Gate", "Rule", "Sees with 80 % power"], [[gate.id, gate.rule, gate.sees] for gate in plan.gates], console)
-    known = [probe.seconds for probe in plan.probes if not probe.skipped]
-    total = _duration(sum(known)) or "not tried, since no model is at hand"
+    for line in _costs(plan):
+        _say(console, line)
     _say(
         console,
-        f"Gates: {len(plan.gates)}. Cases: {sum(probe.cases for probe in plan.probes):,}. Time: {total}.",
+        f"Gates: {len(plan.gates)}. Cases: {sum(probe.cases for probe in plan.probes):,}. Time: {_total(plan)}.",
         "bold",
     )
+
+
+def _costs(plan: Plan) -> Iterator[str]:
+    """What the tables do not say: how tokens are counted, what servers are asked, memory."""
+    yield (
+        "What each case asks first is counted; what it asks later depends on the answers. Written is the most that "
+        "texts can become; what requests share is computed once, so less may be computed than is read and written."
+    )
+    served = [probe.served for probe in plan.probes]
+    if requests := sum(one.requests for one in served):
+        read, written = sum(one.read for one in served), sum(one.written for one in served)
+        yield (
+            f"Servers are asked nothing by a plan. The audit would ask them {requests:,} requests: about {read:,} "
+            f"tokens of prompts, at most {written:,} tokens of completions. A gate that needs log-probabilities is "
+            "not tested where a server gives none."
+        )
+    if plan.memory is not None:
+        memory = plan.memory
+        batch = f", the largest batch about {_bytes(memory.batch)} more" if math.isfinite(memory.batch) else ""
+        room = f"{_bytes(memory.free)} of {_bytes(memory.total)} are free"
+        yield f"Memory on {memory.device}: the weights take {_bytes(memory.weights)}{batch}; {room} with them loaded."
+
+
+def _total(plan: Plan) -> str:
+    here = [probe for probe in plan.probes if not probe.skipped and probe.served.requests < max(1, probe.requests)]
+    untried = [f"{probe.suite}/{probe.name}" for probe in here if not math.isfinite(probe.seconds)]
+    if not here:
+        return "a server's own"
+    if len(untried) == len(here):
+        return "not tried, since no model is at hand"
+    known = _duration(sum(probe.seconds for probe in here if math.isfinite(probe.seconds)))
+    return f"not tried for {', '.join(untried)}; {known} for the rest" if untried else f"about {known}"
+
+
+def _bytes(number: float) -> str:
+    """An amount of memory; "1.2 GiB"."""
+    unit = next((unit for unit in ("GiB", "MiB", "KiB") if number >= _UNITS[unit]), "KiB")
+    return f"{number / _UNITS[unit]:.{1 if number < 10 * _UNITS[unit] else 0}f} {unit}"
 
 
 def print_changes(changes: Sequence[Change], console: Console) -> None:
@@ -119,7 +163,7 @@ def _duration(seconds: float) -> str:
     if not math.isfinite(seconds):
         return ""
     if seconds < 90:
-        return f"{seconds:.0f} s"
+        return f"{seconds:.0f} s" if seconds >= 1 else "<1 s"
     return f"{seconds / 60:.0f} min" if seconds < 5400 else f"{seconds / 3600:.1f} h"
 
 

@@ -612,6 +612,10 @@ REFUSED: dict[str, tuple[tuple[str, ...], tuple[str, ...]]] = {
     "missing answers": (("run", "--model", "recorded:none.jsonl"), ("none.jsonl",)),
     "no run to report": (("report", "empty_folder"), ("empty_folder", "no finished run")),
     "unknown format": (("report", "empty_folder", "--format", "pdf"), ('"pdf"', "junit")),
+    "no time": (("run", *HONEST, "--budget", "soon"), ('"soon"', "10m")),
+    "unknown engine": (("run", *HONEST, "--engine", "spark"), ('"spark"', "ray")),
+    "no remote model": (("run", "--model", "openai:http://127.0.0.1:1"), ("openai:http://127.0.0.1:1", "#MODEL")),
+    "no store to explain": (("cache", "explain", *HONEST, "--store", "none.sqlite"), ("none.sqlite", "--store")),
     "no runs to compare": (("compare", "empty_folder", "empty_folder"), ("no finished run",)),
     "nothing to learn": (("train", "--out", "new"), ("--data", "--public")),
     "checkpoint is there": (("train", "--data", "good.csv", "--out", "pickled"), ("pickled", "exists")),
@@ -712,7 +716,10 @@ def test_an_unknown_option_is_a_usage_error(shoplm: Callable[..., Done], tmp_pat
     assert "retrain" in told(shoplm("retrain", cwd=tmp_path), 2)
 
 
-VERBS = ("", "run", "plan", "compare", "report", "train", "generate", "suites", "doctor", "data", "data check")
+VERBS = (
+    *("", "run", "plan", "compare", "report", "train", "generate", "score", "suites", "doctor"),
+    *("data", "data check", "cache", "cache explain"),
+)
 
 
 @pytest.mark.parametrize("verb", VERBS)

@@ -2,7 +2,7 @@ from pathlib import Path
 
 import pytest
 
-from shoplm_audit.cli.auditing import _files_of, pairs_of
+from shoplm_audit.cli.asking import _files_of, pairs_of
 from shoplm_audit.errors import ConfigError, ModelError
 from shoplm_audit.models.load import load_model
 

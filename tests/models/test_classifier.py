@@ -45,6 +45,19 @@ def test_a_pair_has_the_log_probability_of_its_own_label_of_its_own_text(model: 
     np.testing.assert_allclose([scores.total for scores in found], alone, atol=1e-5)
 
 
+def test_a_text_is_read_once_for_all_its_labels(model: ClassifierModel) -> None:
+    pairs = [Pair(text, name) for name in NAMES.values() for text in (*TEXTS[:9], TEXTS[0])]
+    sizes = []
+    with model.network.base_model.embeddings.register_forward_hook(lambda *call: sizes.append(len(call[2]))):
+        found = model.score(pairs)
+    assert sum(sizes) == 9
+    for pair, scores in zip(pairs, found, strict=True):
+        number = list(NAMES.values()).index(pair.continuation)
+        assert scores.total == pytest.approx(told(model, pair.context)[number], abs=1e-5)
+    lengths = [len(model.encoder.tokenizer(text)["input_ids"]) for text in TEXTS[:9]]
+    assert model.tokens_of(pairs) == (3 * (sum(lengths) + lengths[0]), sum(lengths))
+
+
 def test_the_other_columns_are_taken_over_the_labels(model: ClassifierModel) -> None:
     (found,) = model.score([Pair(TEXTS[0], "positive")], Columns.LOG_PROB | Columns.EXPECTED | Columns.RANK)
     each = told(model, TEXTS[0])

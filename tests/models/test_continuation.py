@@ -121,6 +121,34 @@ def test_a_beam_with_nothing_left_to_say_ends() -> None:
         assert [RULES.decoded(ids) for ids in found] == ["a"]
 
 
+def test_a_stop_is_found_with_its_last_token_though_only_the_end_of_a_text_is_decoded() -> None:
+    pieces = [*(bytes([byte]) for byte in "a坏é".encode()), b"ab", b"b a", "坏a".encode(), b"", b"b"]
+    decoded: list[int] = []
+
+    def decode(ids: Sequence[int]) -> str:
+        decoded.append(len(ids))
+        return b"".join(pieces[token] for token in ids).decode("utf-8", "replace")
+
+    rng = np.random.default_rng(0)
+    stopped = longest = 0
+    for seed in range(300):
+        stop = (("坏a坏",), ("bab", "éé"), ("ab a",), ("\ufffd坏\ufffd",))[seed % 4]
+        text = Text([0], "", Sampling(200, stop=stop), 0, 200)
+        written: list[int] = []
+        while len(written) < 200:
+            written.append(int(rng.integers(len(pieces))))
+            decoded.clear()
+            found = Rules(frozenset(), decode).complete(text, written)
+            longest = max([longest, *decoded[:1]])
+            if len(written) < 200:
+                assert found == any(mark in decode(written) for mark in stop)
+            if found:
+                stopped += len(written) < 200
+                break
+    assert stopped > 100
+    assert longest < 30
+
+
 @pytest.mark.parametrize("shape", ["gpt2", "llama"])
 def test_beams_of_a_padded_batch_are_those_of_transformers_one_by_one(shape: str, tokenizers: dict[str, Any]) -> None:
     import torch

@@ -12,6 +12,7 @@ from shoplm_audit.models.decoding import (
     before_stop,
     choose,
     choose_steered,
+    distribution,
     folded,
     generator_for,
     holding,
@@ -69,6 +70,43 @@ def test_the_warpers_agree_with_those_of_transformers() -> None:
     seen = set(choose(logits.repeat(3000, 1), [sampling] * 3000, generators))
     assert seen <= allowed
     assert len(allowed - seen) <= 1
+
+
+def _distribution_by_sorting(logits: np.ndarray, sampling: Sampling) -> np.ndarray:
+    """By the definition: all of the vocabulary in order, equal ones in that of the vocabulary."""
+    scaled = logits.astype(np.float64) / sampling.temperature
+    order = np.argsort(-scaled, kind="stable")[: sampling.top_k or None]
+    likely = np.exp(scaled[order] - scaled.max())
+    likely /= likely.sum()
+    order = order[likely.cumsum() - likely < sampling.top_p] if sampling.top_p < 1 else order
+    probability = np.zeros(len(scaled))
+    probability[order] = np.exp(scaled[order] - scaled.max())
+    probability /= probability.sum()
+    return probability * (probability >= sampling.min_p * probability.max())
+
+
+@pytest.mark.parametrize("words", [6, 1500])
+@pytest.mark.parametrize("spread", [0.4, 3.0])
+def test_truncation_of_a_large_vocabulary_is_that_of_sorting_all_of_it(words: int, spread: float) -> None:
+    import torch
+
+    rng = np.random.default_rng(0)
+    choices = {"top_k": [0, 1, 40, 511, 512, 513, 900, 10**6], "top_p": [1.0, 0.05, 0.5, 0.9, 0.999]}
+    samplings = [
+        Sampling(temperature=temperature, top_k=top_k, top_p=top_p, min_p=min_p)
+        for temperature in (0.7, 1.5)
+        for top_k in choices["top_k"]
+        for top_p in choices["top_p"]
+        for min_p in (0.0, 0.1)
+    ]
+    logits = (rng.normal(size=(len(samplings), words)) * spread).astype(np.float32)
+    logits[1::3] = logits[1::3].round(1)  # with ties
+    logits[::5, ::2] = -np.inf
+    found = distribution(torch.from_numpy(logits), samplings).numpy()
+    for row, sampling in enumerate(samplings):
+        wanted = _distribution_by_sorting(logits[row], sampling)
+        assert np.array_equal(found[row] > 0, wanted > 0), sampling
+        assert np.allclose(found[row], wanted, rtol=1e-9, atol=0)
 
 
 def test_a_draw_ignores_how_its_neighbours_are_sampled() -> None:

@@ -70,6 +70,20 @@ def test_numbers_do_not_depend_on_the_batch(model: EncoderDecoderModel) -> None:
     assert abs(together[1].total - together[3].total) > 1e-2  # one answer, two sources
 
 
+def test_a_source_of_several_answers_is_encoded_once(model: EncoderDecoderModel) -> None:
+    pairs = [Pair(pair.context, f" {end}") for pair in PAIRS for end in ("navy", "positive", "negative and red")]
+    alone = [model.score([pair])[0].log_prob for pair in pairs]
+    shapes = []
+    with model.network.get_encoder().register_forward_hook(lambda *call: shapes.append(call[2][0].shape)):
+        found = model.score([*pairs, *pairs[:4]])
+    assert [shape[0] for shape in shapes] == [len(PAIRS)]
+    for scores, wanted in zip(found, [*alone, *alone[:4]], strict=True):
+        np.testing.assert_allclose(scores.log_prob, wanted, atol=1e-4)
+    sources = sum(len(ids_of(model, pair.context)) + 1 for pair in PAIRS)
+    answers = [1 + len(ids_of(model, pair.continuation.strip())) for pair in pairs]
+    assert model.tokens_of(pairs) == (3 * sources + sum(answers), sources + sum(answers))
+
+
 def test_a_span_of_the_continuation_is_scored_in_its_place(model: EncoderDecoderModel) -> None:
     whole, part = model.score([Pair("The kettle", " is navy"), Pair("The kettle", " is navy", (4, 8))])
     kept = len(ids_of(model, " navy"))
@@ -101,8 +115,8 @@ def test_logits_of_a_large_vocabulary_do_not_pile_up(model: EncoderDecoderModel,
     whole = model.score(PAIRS)
     sizes = []
     monkeypatch.setattr("shoplm_audit.models.encoder_decoder._LOGITS", 12 * 420)
-    tables = model._tables
-    monkeypatch.setattr(model, "_tables", lambda rows, columns: sizes.append(len(rows)) or tables(rows, columns))
+    told = model._told
+    monkeypatch.setattr(model, "_told", lambda rows, columns: sizes.append(len(rows)) or told(rows, columns))
     for one, other in zip(whole, model.score(PAIRS), strict=True):
         np.testing.assert_allclose(one.log_prob, other.log_prob, atol=1e-4)
     assert len(sizes) > 2

@@ -412,8 +412,61 @@ def test_a_hub_name_is_fetched_without_pickles(gpt2_folder: Path, monkeypatch: p
 
 
 def test_an_unknown_kind_names_the_known_ones() -> None:
-    with pytest.raises(ModelError, match=r'"gpt4all:".*FILE\.gguf, python:module:function or recorded:FILE\.jsonl'):
+    with pytest.raises(
+        ModelError, match=r'"gpt4all:".*openai:URL#MODEL, python:module:function or recorded:FILE\.jsonl'
+    ):
         load_model("gpt4all:x")
+
+
+# Servers --------------------------------------------------------------------------------------------
+
+NO_SERVERS = {
+    "openai:http://localhost:8000/v1": "names no model",
+    "openai:http://localhost:8000/v1#": "names no model",
+    "openai:#gpt": "is no URL of a server",
+    "openai:localhost:8000/v1#gpt": "is no URL of a server",
+    "openai:ftp://localhost/v1#gpt": "is no URL of a server",
+    "openai:http://#gpt": "is no URL of a server",
+    "openai:http://localhost:port/v1#gpt": "cannot be read",
+    "openai:http://[::1/v1#gpt": "cannot be read",
+    "openai:https://me:hunter2@shop.example/v1#gpt": "holds a password",
+    "openai:https://shop.example/v1?key=hunter2#gpt": "holds a password or parameters",
+}
+
+
+def test_what_is_no_server_is_refused_in_one_line_and_a_server_is_not_spoken_to_before_it_is_asked() -> None:
+    script = (
+        "import json, socket, sys\n"
+        "socket.socket.connect = None\n"
+        "from shoplm_audit.errors import ModelError\n"
+        "from shoplm_audit.models.load import load_model\n"
+        "for spec, why in json.loads(sys.argv[1]).items():\n"
+        "    try:\n        load_model(spec)\n"
+        "    except ModelError as fault:\n"
+        "        assert why in str(fault) and '\\n' not in str(fault), (spec, str(fault))\n"
+        "        assert 'hunter2' not in str(fault) and 'me:' not in str(fault), str(fault)\n"
+        "        assert 'SHOPLM_API_KEY' in str(fault) or 'openai:http' in str(fault), str(fault)\n"
+        "    else:\n        raise SystemExit(spec)\n"
+        "model = load_model('openai:http://[::1]:8000/v1/#shop/writer#2')\n"
+        "assert model.name == 'shop/writer#2'\n"
+        "assert 'http://[::1]:8000/v1 cannot be verified' in model.notes[0]\n"
+        "assert not {'torch', 'transformers', 'openai'} & set(sys.modules)\n"
+    )
+    where = {**os.environ, "PYTHONPATH": str(Path(__file__).parents[2])}
+    command = [sys.executable, "-c", script, json.dumps(NO_SERVERS)]
+    done = subprocess.run(command, capture_output=True, text=True, env=where)
+    assert done.returncode == 0, done.stderr
+
+
+def test_a_missing_client_and_a_key_that_cannot_be_sent_are_told(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("SHOPLM_API_KEY", "sk-\u00e9")
+    with pytest.raises(ModelError, match="characters that no key has") as told:
+        load_model("openai:http://localhost:8000/v1#gpt")
+    assert "sk-" not in str(told.value)
+    monkeypatch.delenv("SHOPLM_API_KEY")
+    monkeypatch.setattr("importlib.util.find_spec", lambda name: None)
+    with pytest.raises(ModelError, match=r'pip install "shoplm-audit\[remote\]"'):
+        load_model("openai:http://localhost:8000/v1#gpt")
 
 
 # Recorded answers -----------------------------------------------------------------------------------

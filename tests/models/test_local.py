@@ -10,7 +10,7 @@ from small_networks import CHAT, TEXTS, make_network, make_tokenizer
 from shoplm_audit.errors import Unsupported
 from shoplm_audit.models.encoding import Encoded, windows
 from shoplm_audit.models.local import LocalModel
-from shoplm_audit.types import Columns, Generate, Model, Pair, Prompt, Sampling, Turn
+from shoplm_audit.types import Columns, Generate, Model, Pair, Prompt, Sampling, TokenScores, Turn
 
 ALL = Columns.LOG_PROB | Columns.EXPECTED | Columns.VARIANCE | Columns.RANK
 SHORT = Sampling(max_new_tokens=12)
@@ -46,6 +46,29 @@ def _naive(model: LocalModel, pair: Pair) -> np.ndarray:
     with torch.inference_mode():
         logits = model.network(torch.tensor([prefix + ids])).logits[0].double().log_softmax(-1)
     return np.array([float(logits[len(prefix) + i - 1, ids[i]]) for i in range(first, len(ids))])
+
+
+def _columns(scores: TokenScores) -> np.ndarray:
+    return np.stack([scores.log_prob, scores.expected_log_prob, scores.log_prob_variance, scores.rank])  # type: ignore[list-item]
+
+
+def _naive_columns(model: LocalModel, pair: Pair) -> np.ndarray:
+    """All columns by one unpadded pass, in float64, (4, T)."""
+    import torch
+
+    size = len(_naive(model, pair))
+    tokenizer = model.encoder.tokenizer
+    ids = tokenizer(pair.context + pair.continuation, add_special_tokens=False)["input_ids"]
+    begin = tokenizer.eos_token_id if tokenizer.bos_token_id is None else tokenizer.bos_token_id
+    ids = ids if tokenizer.bos_token_id is None and len(ids) > size else [begin, *ids]
+    if not size:
+        return np.empty((4, 0))
+    with torch.inference_mode():
+        told = model.network(torch.tensor([ids])).logits[0].double().log_softmax(-1).numpy()[-size - 1 : -1]
+    at = told[range(size), ids[-size:]]
+    mean = (np.exp(told) * told).sum(-1)
+    variance = (np.exp(told) * (told - mean[:, None]) ** 2).sum(-1)
+    return np.stack([at, mean, variance, 1 + (told > at[:, None]).sum(-1)])
 
 
 # Scoring --------------------------------------------------------------------------------------------
@@ -98,6 +121,169 @@ def test_a_span_scores_the_tokens_that_begin_in_it(local: LocalModel) -> None:
     np.testing.assert_allclose(span.log_prob, whole.log_prob[before.log_prob.size : upto.log_prob.size], atol=1e-5)
     assert none.log_prob.size == 0
     assert math.isnan(none.mean)
+
+
+def _grown(seed: int, size: int = 60) -> list[Pair]:
+    """Pairs whose texts grow from each other's beginnings."""
+    rng = np.random.default_rng(seed)
+    words = [" " + word for text in TEXTS[:9] for word in text.split()] + ["很", "鑫", "水壶"]
+
+    def drawn(most: int) -> str:
+        return "".join(words[i] for i in rng.integers(len(words), size=rng.integers(1, most)))
+
+    contexts = [drawn(9)]
+    while len(contexts) < size // 3:
+        contexts.append((contexts[rng.integers(len(contexts))] if rng.random() < 0.8 else "") + drawn(6))
+    contexts = [context for context in contexts if len(context.encode()) < 90]
+    return [Pair(contexts[rng.integers(len(contexts))], drawn(4)) for _ in range(size)]
+
+
+@pytest.mark.parametrize(("line", "size", "trunk"), [(256, 1024, 64), (24, 48, 6), (40, 30, 3), (0, 200, 1)])
+def test_common_beginnings_are_read_once_and_change_no_number(
+    line: int, size: int, trunk: int, local: LocalModel, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for name, value in {"_line": line, "_pass": size, "_trunk": trunk}.items():
+        monkeypatch.setattr(local._states, name, value)
+    for seed in range(2):
+        pairs = [*_grown(seed), *PAIRS, *PAIRS[:2]]
+        for pair, scores in zip(pairs, local.score(pairs, ALL), strict=True):
+            np.testing.assert_allclose(_columns(scores), _naive_columns(local, pair), atol=1e-4, rtol=1e-4)
+        asked, computed = local.tokens_of(pairs)
+        assert computed < asked * (0.6 if line else 0.95)
+
+
+def test_a_text_below_a_trunk_is_not_read_with_the_trunk_of_another(local: LocalModel, monkeypatch: Any) -> None:
+    for name, value in {"_line": 16, "_pass": 400, "_trunk": 4}.items():
+        monkeypatch.setattr(local._states, name, value)
+    pairs = [
+        Pair(context, f" {word} {end}")
+        for context in ("The kettle is navy and holds", "Is this review", "这款水壶是藏青色的")
+        for word in ("navy", "positive", "again")
+        for end in ("I would buy it", "质量很好")
+    ]
+    calls = []
+    with local.network.base_model.register_forward_pre_hook(
+        lambda *call: calls.append(call[2]["input_ids"].shape), with_kwargs=True
+    ):
+        found = local.score(pairs)
+    assert len(calls) < 5
+    for pair, scores in zip(pairs, found, strict=True):
+        np.testing.assert_allclose(scores.log_prob, _naive(local, pair), atol=1e-4)
+
+
+def _other(kind: str, words: int) -> Any:
+    """Small networks that cannot share beginnings by a mask: they count distances, carry a state, or see a window."""
+    import torch
+    import transformers
+    from transformers import GPT2LMHeadModel
+
+    class Shifted(GPT2LMHeadModel):  # type: ignore[misc]
+        def forward(self, *arguments: Any, position_ids: Any = None, **others: Any) -> Any:
+            return super().forward(*arguments, **others)
+
+    class Open(GPT2LMHeadModel):  # type: ignore[misc]
+        def forward(self, *arguments: Any, attention_mask: Any = None, **others: Any) -> Any:
+            return super().forward(*arguments, **others)
+
+    if kind in ("shifted", "open"):
+        network = make_network("gpt2", words)
+        network.__class__ = {"shifted": Shifted, "open": Open}[kind]
+        # The base is a network of its own, which would listen.
+        network.base_model_prefix = ""
+        return network
+    sizes = {"vocab_size": words, "hidden_size": 32, "num_hidden_layers": 2}
+    made = {
+        "alibi": ("BloomConfig", "BloomForCausalLM", {"n_layer": 2, "n_head": 4}),
+        "recurrent": ("MambaConfig", "MambaForCausalLM", {"state_size": 4}),
+        "window": ("MistralConfig", "MistralForCausalLM", {
+            "intermediate_size": 48, "num_attention_heads": 4, "num_key_value_heads": 2, "sliding_window": 24,
+            "max_position_embeddings": 96,
+        }),
+    }  # fmt: skip
+    config, kind_of, more = made[kind]
+    with torch.random.fork_rng():
+        torch.manual_seed(0)
+        network = getattr(transformers, kind_of)(getattr(transformers, config)(**sizes, **more)).eval()
+    for weight in network.parameters():
+        weight.data.mul_(4.0 if weight.dim() > 1 else 1.0)
+    return network
+
+
+@pytest.mark.parametrize("kind", ["alibi", "recurrent", "shifted", "open"])
+def test_a_network_that_would_mix_branches_is_asked_text_by_text(kind: str, tokenizers: dict[str, Any]) -> None:
+    model = LocalModel(_other(kind, len(tokenizers["gpt2"])), tokenizers["gpt2"], name=kind)
+    pairs = _grown(3, 30)
+    for pair, scores in zip(pairs, model.score(pairs), strict=True):
+        np.testing.assert_allclose(scores.log_prob, _naive(model, pair), atol=1e-4)
+    texts = {tuple(row.ids[: row.scored[-1]]) for row in model.encoder.scored(pairs)}
+    assert model.tokens_of(pairs)[1] == sum(map(len, texts))
+
+
+def test_a_network_with_a_window_shares_while_no_text_is_longer(tokenizers: dict[str, Any]) -> None:
+    model = LocalModel(_other("window", len(tokenizers["gpt2"])), tokenizers["gpt2"], name="window")
+    short, long = [Pair("The kettle is", end) for end in (" navy", " red", " new")], Pair("The kettle is " * 12, "navy")
+    assert model.tokens_of(short)[1] < sum(len(row.ids) - 1 for row in model.encoder.scored(short))
+    for pairs in (short, [*short, long, Pair(long.context, "red")]):
+        for pair, scores in zip(pairs, model.score(pairs), strict=True):
+            np.testing.assert_allclose(scores.log_prob, _naive(model, pair), atol=1e-4)
+
+
+@pytest.mark.parametrize("fault", ["siblings", "positions", "trunk", "cousins"])
+def test_a_wrong_tree_is_noticed_before_it_is_used(fault: str, local: LocalModel, monkeypatch: Any) -> None:
+    from shoplm_audit.models import sharing, states
+
+    if fault == "siblings":
+        monkeypatch.setattr(sharing.Line, "seen", lambda line: np.tri(len(line.ids), dtype=bool))
+    if fault == "cousins":  # the trees of one line see each other's beginnings
+        seen = sharing.Line.seen
+        monkeypatch.setattr(
+            sharing.Line, "seen", lambda line: seen(line) | (np.arange(len(line.ids)) < (not line.chain))
+        )
+    if fault == "positions":
+        inputs = states.CausalStates._inputs
+
+        def counted(*arguments: Any, **options: Any) -> Any:
+            given, valid = inputs(*arguments, **options)
+            if "position_ids" in given:
+                given["position_ids"] = given["position_ids"] * 0 + valid.shape[1] - 1
+            return given, valid
+
+        monkeypatch.setattr(states.CausalStates, "_inputs", counted)
+    if fault == "trunk":
+        cache_of = states._cache_of
+        monkeypatch.setattr(states, "_cache_of", lambda cache, rows: cache_of(cache, [0] * len(rows)))
+    fresh = LocalModel(local.network, local.encoder.tokenizer, name="fresh")
+    for pair, scores in zip(PAIRS, fresh.score(PAIRS), strict=True):
+        np.testing.assert_allclose(scores.log_prob, _naive(fresh, pair), atol=1e-4)
+    assert not fresh._states._trees
+
+
+def test_products_by_another_library_are_the_same_and_wrong_ones_are_noticed(
+    local: LocalModel, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    import torch
+    from torch.overrides import TorchFunctionMode
+
+    from shoplm_audit.models import products, states
+
+    class Wrong(TorchFunctionMode):
+        def __torch_function__(self, function: Any, types: Any, arguments: Any = (), named: Any = None) -> Any:
+            result = function(*arguments, **(named or {}))
+            return result * 1.001 if function is torch.nn.functional.linear else result
+
+    weight, bias, given = torch.randn(7, 5), torch.randn(7), torch.randn(2, 3, 5)
+    if hasattr(torch.ops.mkldnn, "_linear_pointwise"):
+        with torch.inference_mode(), products._mode()():
+            for arguments in ((given, weight), (given, weight, bias), (given, weight, None), (given[0, 0], weight)):
+                found = torch.nn.functional.linear(*arguments)
+                torch.testing.assert_close(found, arguments[0] @ weight.T + (bias if arguments[2:] == (bias,) else 0))
+            doubles = torch.nn.functional.linear(given.double(), weight.double(), bias=bias.double())
+            torch.testing.assert_close(doubles, given.double() @ weight.double().T + bias.double())
+    monkeypatch.setattr(states, "quick_products", Wrong)
+    fresh = LocalModel(local.network, local.encoder.tokenizer, name="fresh")
+    for pair, scores in zip(PAIRS, fresh.score(PAIRS), strict=True):
+        np.testing.assert_allclose(scores.log_prob, _naive(fresh, pair), atol=1e-4)
+    assert not fresh._states._products
 
 
 def test_columns_follow_their_definitions(local: LocalModel) -> None:
@@ -166,12 +352,13 @@ def test_a_network_that_caps_its_logits_is_scored_by_its_own_logits(tokenizers: 
 
 
 def test_a_plan_gives_the_same_bits_batch_by_batch(local: LocalModel) -> None:
-    pairs = [Pair(text[:20], text[20:]) for text in TEXTS]
+    pairs = [Pair(text[:20] * 9, text[20:]) for text in (*TEXTS, *(text[::-1] for text in TEXTS))]
     together = local.score(pairs)
     plan = local.plan(pairs)
     assert len(plan) > 1
-    for batch in plan:
-        for i, scores in zip(batch, local.score([pairs[i] for i in batch]), strict=True):
+    assert sorted(i for batch in plan for i in batch) == list(range(len(pairs)))
+    for batch in reversed(plan):
+        for i, scores in zip(batch, local.compute([pairs[i] for i in batch]), strict=True):
             assert np.array_equal(scores.log_prob, together[i].log_prob)
 
 
@@ -184,6 +371,53 @@ def test_a_long_context_loses_its_beginning_and_says_so(tokenizers: dict[str, An
     )
     np.testing.assert_allclose(long.log_prob, short.log_prob, atol=1e-4)
     assert model.notes == ["a scored text was longer than the model's context (1 times)"]
+
+
+def test_a_text_that_just_fits_the_context_is_not_noted(tokenizers: dict[str, Any]) -> None:
+    words = TEXTS[0] + " 鑫 " + TEXTS[5] + "  \n" + TEXTS[9]
+    size = len(tokenizers["llama"](words)["input_ids"])
+    for context, times in ((size, 0), (size - 1, 1)):
+        network = make_network("llama", len(tokenizers["llama"]), context=context)
+        model = LocalModel(network, tokenizers["llama"], name="short")
+        for _ in range(2):
+            model.plan([Pair("", words), Pair(words[:40], words[40:]), Pair("", "short")])
+        told = [f"a scored text was longer than the model's context ({times} times)"]
+        assert model.notes == told[:times]
+
+
+def test_memory_that_does_not_hold_a_batch_is_remembered_and_changes_no_plan(
+    local: LocalModel, monkeypatch: pytest.MonkeyPatch, tmp_path: Any
+) -> None:
+    import torch
+
+    monkeypatch.setenv("SHOPLM_CACHE", str(tmp_path))
+    pairs = [Pair(text[:20] * 9, text[20:]) for text in (*TEXTS, *(text[::-1] for text in TEXTS))]
+    wanted = local.score(pairs)
+    tries: list[int] = []
+
+    def small() -> LocalModel:
+        model = LocalModel(local.network, local.encoder.tokenizer, name="small", fingerprint="sha256:5")
+        tables = model._states.tables
+
+        def bounded(rows: Any, columns: Columns) -> Any:
+            tries.append(len(rows))
+            if len(rows) > 40:
+                raise torch.OutOfMemoryError
+            return tables(rows, columns)
+
+        monkeypatch.setattr(model._states, "tables", bounded)
+        return model
+
+    model = small()
+    for scores, other in zip(model.score(pairs), wanted, strict=True):
+        np.testing.assert_allclose(scores.log_prob, other.log_prob, atol=1e-4)
+    failed = [size for size in tries if size > 40]
+    assert 0 < len(failed) <= 3  # once for each doubling, not for each batch
+    tries.clear()
+    again = small()
+    assert again.plan(pairs) == local.plan(pairs)
+    again.score(pairs)
+    assert max(tries) <= 40
 
 
 def test_no_token_of_a_long_continuation_is_dropped(tokenizers: dict[str, Any]) -> None:
@@ -313,7 +547,10 @@ def test_stop_strings_end_a_text_and_are_not_part_of_it(local: LocalModel) -> No
     assert all(mark not in text for text in stopped)
 
 
-def test_a_plan_of_prompts_gives_the_same_texts_batch_by_batch(local: LocalModel) -> None:
+def test_a_plan_of_prompts_gives_the_same_texts_batch_by_batch(
+    local: LocalModel, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("shoplm_audit.models.local._WRITTEN", {"cpu": (16, 0)})
     requests = [Generate(Prompt(text), Sampling(4), raw=True) for text in TEXTS]
     together = local.generate(requests)
     plan = local.plan(requests)

@@ -101,6 +101,17 @@ def test_numbers_do_not_depend_on_the_batch(model: MaskedModel) -> None:
         np.testing.assert_allclose(model.score([pair])[0].log_prob, found.log_prob, atol=2e-5)
 
 
+def test_equal_rows_are_read_once(model: MaskedModel) -> None:
+    sizes = []
+    with model.network.base_model.embeddings.register_forward_hook(lambda *call: sizes.append(len(call[2]))):
+        found = model.score([*PAIRS, *PAIRS])
+    assert sum(sizes) == sum(len(scores.log_prob) for scores in found[:5])
+    for one, other in zip(found[:5], found[5:], strict=True):
+        assert np.array_equal(one.log_prob, other.log_prob)
+    asked, computed = model.tokens_of([*PAIRS, *PAIRS])
+    assert asked == 2 * computed
+
+
 def test_what_follows_the_scored_part_is_seen(model: MaskedModel) -> None:
     first, second = model.score([Pair("", "The kettle is navy", (4, 10)), Pair("", "The kettle is broken", (4, 10))])
     assert not np.allclose(first.log_prob, second.log_prob, atol=1e-3)

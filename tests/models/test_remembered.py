@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import math
 import stat
+from collections.abc import Iterator
 from pathlib import Path
 
 import numpy as np
@@ -9,8 +10,9 @@ import pytest
 from fakes import Fake
 
 from shoplm_audit.errors import MachineError
+from shoplm_audit.models.asking import Failed, Reply
 from shoplm_audit.models.remembered import Remembered, decode_scores, encode_scores
-from shoplm_audit.store import Store, digest
+from shoplm_audit.store import Kept, Store, digest
 from shoplm_audit.types import LOG_PROB, Columns, Generate, Mark, Pair, Prompt, Sampling, TokenScores
 
 PAIRS = [Pair(f"context {i}", "continuation"[: 3 + i % 7]) for i in range(80)]  # three batches of 32 at most
@@ -55,9 +57,13 @@ def test_other_weights_or_another_precision_find_nothing(store: Store, other: Fa
 
 def test_options_that_are_off_leave_the_keys_of_earlier_answers(store: Store) -> None:
     sampling = Sampling(max_new_tokens=9, temperature=1.0, n=2, stop=("x",))
-    Remembered(Fake(), store).generate([Generate(Prompt("hello"), sampling)])
-    # As it was before there were beams, banned phrases and watermarks.
-    assert store.get(["01164f88161c59178552e7a8e19254d21724bfcf4ba7e6b630b8b78c1abb4569"])
+    model = Remembered(Fake(), store)
+    model.generate([Generate(Prompt("hello"), sampling)])
+    used = {"max_new_tokens": 9, "temperature": 1.0, "n": 2, "stop": ["x"]}
+    asked = {"prompt": {"text": "hello", "system": ""}, "sampling": used, "raw": False}
+    # Spelt out: an option that Sampling gains later must not be part of this.
+    row = digest("Generate", 0, asked)
+    assert store.get([digest(digest(model.identity), row, "")]).values()
 
 
 def test_what_shapes_an_answer_is_in_its_key(store: Store) -> None:
@@ -143,7 +149,7 @@ def test_too_few_or_too_many_texts_are_no_answers(store: Store) -> None:
         def generate(self, requests: list[Generate]) -> list[str]:
             return ["one"] * (len(requests) + 1)
 
-    with pytest.raises(RuntimeError, match="asked for 2 texts and got 3"):
+    with pytest.raises(RuntimeError, match="asked for 1 texts and got 2"):
         Remembered(Odd(), store).generate(ASKS[:2])
     assert Remembered(Fake(), store).generate(ASKS[:2]) == ["prompt 0#0", "prompt 1#0"]
 
@@ -164,12 +170,63 @@ def test_numbers_are_kept_to_the_last_bit() -> None:
     assert decode_scores(encode_scores(TokenScores(single))).log_prob.tolist() == single.astype(np.float64).tolist()
 
 
+class Picky(Fake):
+    """Breaks at one prompt, whoever stands beside it."""
+
+    def generate(self, requests: list[Generate]) -> list[str]:
+        if any(request.prompt.flat == "prompt 3" for request in requests):
+            raise FloatingPointError("no number")
+        return super().generate(requests)
+
+
+def test_a_failure_costs_no_neighbour_its_answer_and_is_not_kept(store: Store) -> None:
+    replies = Remembered(Picky(), store).attempt(ASKS[:6])
+    assert [isinstance(reply, Failed) for reply in replies] == [False] * 3 + [True] + [False] * 2
+    assert replies[3] == Failed("FloatingPointError: no number")
+    assert len(_all(store)) == 5
+    well = Fake()
+    assert Remembered(well, store).generate(ASKS[:6]) == Fake().generate(ASKS[:6])
+    assert well.asked == [1]
+
+
+class AnyOrder(Fake):
+    """Works on its batches from the last to the first, as a fleet may."""
+
+    def answered(self, batches: list[list[Generate]], columns: Columns = LOG_PROB) -> Iterator[tuple[int, list[Reply]]]:
+        for number in reversed(range(len(batches))):
+            yield number, [[text] for text in self.generate(batches[number])]
+
+
+def test_batches_may_come_back_in_any_order_and_each_is_kept_as_it_comes(store: Store) -> None:
+    assert Remembered(AnyOrder(), store).generate(ASKS) == Fake().generate(ASKS)
+    with Store(store.path.parent / "cut.sqlite") as cut:
+        with pytest.raises(KeyboardInterrupt):
+            Remembered(AnyOrder(breaks_at=40), cut).generate(ASKS)  # the last batch has 16 requests, the others 32
+        assert len(_all(cut)) == 16
+        assert Remembered(AnyOrder(), cut).generate(ASKS) == Fake().generate(ASKS)
+
+
+def test_why_a_request_is_not_found_is_told(store: Store) -> None:
+    first, second = (Fake(fingerprint=f"sha256:{c * 64}", batch_sensitive=True) for c in "ab")
+    Remembered(first, store).score(PAIRS[:10])
+    same, other = Remembered(first, store), Remembered(second, store)
+    assert same.explained(PAIRS[:10]) == [""] * 10
+    assert same.known(PAIRS[:10]) == 10
+    assert "other requests" in same.explained(PAIRS[:5])[0]
+    assert "other weights (sha256:aaaaaaaaaaaaa..., now sha256:bbbbbbbbbbbbb...)" in other.explained(PAIRS[:10])[0]
+    assert "never asked" in same.explained(PAIRS[10:12])[0]
+    assert "never asked" in same.explained(PAIRS[:10], Columns.RANK)[0]
+    first.dtype = "float16"  # type: ignore[attr-defined]
+    half = Remembered(first, store)
+    assert half.explained(PAIRS[:10])[0].endswith("with other dtype (none, now float16)")
+
+
 # The store ------------------------------------------------------------------------------------------
 
 
 def test_nobody_else_may_read_the_store_or_its_journal(tmp_path: Path) -> None:
     with Store(tmp_path / "deep" / "store.sqlite") as opened:
-        opened.put({"a": "1"})
+        opened.put({}, [Kept("a", "", "", "1")])
         files = sorted((tmp_path / "deep").iterdir())
         assert len(files) == 3  # the file, its journal, its index
         assert {stat.S_IMODE(path.stat().st_mode) for path in files} == {0o600}
@@ -177,11 +234,26 @@ def test_nobody_else_may_read_the_store_or_its_journal(tmp_path: Path) -> None:
 
 def test_what_was_put_is_there_for_another_process(tmp_path: Path) -> None:
     with Store(tmp_path / "s.sqlite") as one, Store(tmp_path / "s.sqlite") as other:
-        one.put({str(i): f'"{i}"' for i in range(1200)})
+        one.put({}, [Kept(str(i), "", "", f'"{i}"') for i in range(1200)])
         assert other.get(["5", "1199", "none"]) == {"5": '"5"', "1199": '"1199"'}
         assert len(other.get(map(str, range(1200)))) == 1200
-        other.put({"5": '"changed"'})
+        other.put({}, [Kept("5", "", "", '"changed"')])
         assert one.get(["5"]) == {"5": '"5"'}
+
+
+def test_a_damaged_answer_is_computed_again_and_put_right(store: Store) -> None:
+    model = Fake()
+    said = Remembered(model, store).generate(ASKS[:3])
+    (key,) = (k for k, text in _all(store).items() if "prompt 1" in text)
+    store._connection.execute("UPDATE replies SET reply = substr(reply, 1, 5) WHERE key = ?", (key,))
+    assert Remembered(model, store).generate(ASKS[:3]) == said
+    assert model.asked == [3, 1]
+    assert Remembered(model, store).generate(ASKS[:3]) == said
+    assert model.asked == [3, 1]
+
+
+def _all(store: Store) -> dict[str, str]:
+    return dict(store._connection.execute("SELECT key, reply FROM replies"))
 
 
 def test_another_kind_of_file_or_no_folder_is_one_line(tmp_path: Path) -> None:
@@ -196,3 +268,56 @@ def test_digests_tell_plain_data_apart() -> None:
     assert digest("ab", "c") != digest("a", "bc") != digest(["a", "bc"])
     assert digest({"a": 1, "b": 2}) == digest({"b": 2, "a": 1})
     assert len(digest("\ud800 商品")) == 64
+
+
+# With a real checkpoint ------------------------------------------------------------------------------
+
+
+def test_a_copy_finds_every_answer_and_what_is_trained_into_the_same_path_finds_none(
+    gpt2_folder: Path, tmp_path: Path, store: Store
+) -> None:
+    import shutil
+
+    from small_networks import CHAT, make_network
+
+    from shoplm_audit.models.load import load_model
+
+    def computed(folder: Path) -> int:
+        model = Remembered(load_model(str(folder), device="cpu"), store)
+        model.score([Pair("The kettle is", f" navy {i}") for i in range(5)])
+        model.generate([Generate(Prompt(f"The kettle {i}"), Sampling(4)) for i in range(3)])
+        return model.computed
+
+    here = tmp_path / "here"
+    shutil.copytree(gpt2_folder, here)
+    assert computed(here) == 8
+    shutil.copytree(here, tmp_path / "elsewhere")
+    assert computed(tmp_path / "elsewhere") == 0
+    (here / "chat_template.jinja").write_text(CHAT)
+    assert computed(here) == 8  # another template: other prompts
+    (here / "chat_template.jinja").unlink()
+    assert computed(here) == 0
+    words = load_model(str(here), device="cpu").network.config.vocab_size
+    make_network("gpt2", words, seed=1).save_pretrained(here)
+    assert computed(here) == 8  # "retrained"
+    assert computed(tmp_path / "elsewhere") == 0
+
+
+def test_versions_of_what_computes_are_in_the_key(
+    gpt2_folder: Path, store: Store, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    import importlib.metadata
+
+    from shoplm_audit.models.load import load_model
+
+    model = load_model(str(gpt2_folder), device="cpu")
+    pairs = [Pair("The kettle is", " navy")]
+    Remembered(model, store).score(pairs)
+    installed = importlib.metadata.version
+    monkeypatch.setattr(
+        importlib.metadata, "version", lambda name: "9.9" if name == "transformers" else installed(name)
+    )
+    later = Remembered(model, store)
+    assert later.explained(pairs)[0].startswith("asked before, but with other transformers (")
+    later.score(pairs)
+    assert later.computed == 1

@@ -1,0 +1,266 @@
+"""What the verbs that audit have in common: their options, and what was asked once it is merged, checked and loaded."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterator, Mapping
+from contextlib import ExitStack, contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from shoplm_audit.errors import ConfigError
+
+if TYPE_CHECKING:
+    from shoplm_audit.config import Config
+    from shoplm_audit.judging import Policy
+    from shoplm_audit.prompts import Prompts
+    from shoplm_audit.types import Material, Model, Suite
+
+Suites = Annotated[
+    list[str] | None, typer.Argument(help="Suites by name or folder; all built-in ones if none is given.")
+]
+ModelSpec = Annotated[
+    str | None,
+    typer.Option(
+        "--model",
+        help="What to audit: a folder or hub name, FILE.gguf, openai:URL#MODEL, python:module:function, "
+        "recorded:FILE.jsonl, or demo.",
+        metavar="SPEC",
+    ),
+]
+ConfigFile = Annotated[Path | None, typer.Option("--config", help="An audit.toml; the command line wins over it.")]
+With = Annotated[
+    list[str] | None,
+    typer.Option("--with", help="A further model by role, ROLE=SPEC (reference, second, ...).", metavar="ROLE=SPEC"),
+]
+Data = Annotated[
+    list[str] | None,
+    typer.Option(
+        "--data",
+        help="Your records, KIND=FILE (products, reviews, dialogues, interactions, texts); repeat it for more files. "
+        "What you do not give is ShopWorld's.",
+        metavar="KIND=FILE",
+    ),
+]
+Map = Annotated[
+    list[str] | None,
+    typer.Option("--map", help="FIELD=COLUMN where a file calls a field otherwise.", metavar="FIELD=COLUMN"),
+]
+SkipBad = Annotated[bool, typer.Option("--skip-bad-rows", help="Count and list bad rows instead of stopping.")]
+Seed = Annotated[int | None, typer.Option("--seed", help="Decides cases, texts and resamples.", show_default="0")]
+Limit = Annotated[int | None, typer.Option("--limit", min=1, help="The most cases of a probe.")]
+Device = Annotated[str | None, typer.Option("--device", help="cpu, cuda, cuda:1 ...; a GPU where there is one.")]
+Trust = Annotated[bool, typer.Option("--trust", help="Allow pickled weights and code that comes with the model.")]
+EngineSpec = Annotated[
+    str,
+    typer.Option(
+        "--engine",
+        help="Where models compute: local, or ray[:ADDRESS] for a fleet (docs/fleet.md).",
+        metavar="local|ray[:ADDRESS]",
+    ),
+]
+MaxRequests = Annotated[
+    int | None,
+    typer.Option("--max-requests", min=1, help="The most requests sent to a remote model, retries counted."),
+]
+ReuseRemote = Annotated[
+    bool,
+    typer.Option(
+        "--reuse-remote", help="Reuse a remote model's answers across runs, though its weights cannot be verified."
+    ),
+]
+StoreFile = Annotated[Path, typer.Option("--store", help="Where answers are kept across runs.")]
+
+STORE = Path("runs/store.sqlite")
+KEPT_RECORDS = 50_000  # cases are drawn from a seeded sample of this size; a larger file never sits in memory whole
+
+
+@dataclass(frozen=True, slots=True)
+class Asked:
+    """What was asked on the command line and in `audit.toml`, merged and checked."""
+
+    config: Config
+    spec: str
+    names: list[str]
+    suites: list[Suite]
+    records: dict[str, list[Any]]
+    prompts: Prompts
+    policy: Policy
+    seed: int
+
+    def identity(self, models: Mapping[str, Model]) -> str:
+        """A digest of what makes this audit this one: model, suites, prompts, data, limits, seed."""
+        from shoplm_audit.store import digest
+        from shoplm_audit.suites import suite_folder
+
+        sources = [(suite_folder(name) / "suite.py").read_text(encoding="utf-8") for name in self.names]
+        weights = {role: model.fingerprint or model.name for role, model in models.items()}
+        # str(record) is the record's fields: the same rows give the same digest wherever the file lies.
+        data = {kind: digest([str(row) for row in rows]) for kind, rows in self.records.items()}
+        policy = self.config.model_dump(mode="json", include={"gates", "scope", "confidence", "limit"})
+        return digest(
+            weights, self.spec if not weights["model"] else "", sources, data, self.prompts.digest, policy, self.seed
+        )
+
+    def material(self, models: Mapping[str, Model]) -> Material:
+        """What cases are made of."""
+        from shoplm_audit.data.shop import ShopRecords
+        from shoplm_audit.types import Material
+
+        record = models["model"].record if "model" in models else None
+        records = ShopRecords(self.records, self.seed)
+        return Material(self.prompts.render, records, frozenset(self.records), record, self.seed, self.config.limit)
+
+
+def pairs_of(option: str, values: list[str] | None) -> dict[str, str]:
+    """NAME=VALUE options as a mapping; a name that is given twice is an error."""
+    pairs = {}
+    for value in values or []:
+        key, equals, rest = value.partition("=")
+        if not (key and equals and rest):
+            raise ConfigError(f'{option} "{value}": it has to be NAME=VALUE.')
+        if key in pairs:
+            raise ConfigError(f'{option} "{value}": {key} was given already.')
+        pairs[key] = rest
+    return pairs
+
+
+def _files_of(values: list[str] | None) -> dict[str, list[Path]]:
+    """KIND=FILE options as files by kind; a kind that is given twice has both files."""
+    files: dict[str, list[Path]] = {}
+    for value in values or []:
+        for kind, path in pairs_of("--data", [value]).items():
+            files.setdefault(kind, []).append(Path(path))
+    return files
+
+
+def asked_for(
+    suites: list[str] | None,
+    model: str | None,
+    config: Path | None,
+    roles: list[str] | None,
+    data: list[str] | None,
+    mapping: list[str] | None,
+    skip_bad_rows: bool,
+    seed: int | None,
+    limit: int | None,
+) -> Asked:
+    """Merges, loads and checks everything that costs little, before a model is loaded."""
+    from shoplm_audit.config import Config, check_names, read_config
+    from shoplm_audit.data.readers import read_records
+    from shoplm_audit.data.sampling import reservoir
+    from shoplm_audit.engine import suites_of
+    from shoplm_audit.judging import Policy
+    from shoplm_audit.prompts import Prompts
+    from shoplm_audit.suites import suite_names
+
+    merged = read_config(config) if config else Config()
+    changes: dict[str, Any] = {
+        "model": model,
+        "suites": suites or None,
+        "limit": limit,
+        "seed": seed,
+        "roles": (merged.roles | pairs_of("--with", roles)) or None,
+    }
+    merged = merged.model_copy(update={key: value for key, value in changes.items() if value is not None})
+    if not merged.model:
+        raise ConfigError(
+            "no model: name one with --model SPEC, or in audit.toml. `--model demo` shows what comes out."
+        )
+    if merged.model == "demo":
+        raise ConfigError(
+            '"demo" is no model to be loaded: `shoplm-audit run --model demo` trains two and audits them.'
+        )
+    names = merged.suites or list(suite_names())
+    loaded = suites_of(list(names))
+    check_names(merged, loaded)
+    prompts = Prompts.read(merged.prompts, merged.system)
+    chosen = merged.seed or 0
+    columns = pairs_of("--map", mapping)
+
+    def rows_of(kind: str, paths: list[Path]) -> Iterator[Any]:
+        for path in paths:
+            yield from read_records(
+                kind,
+                path,
+                mapping=columns,
+                skip_bad_rows=skip_bad_rows,
+                on_bad=lambda message: typer.echo(f"skipped: {message}", err=True),
+            )
+
+    files = {kind: [path] for kind, path in merged.data.items()} | _files_of(data)
+    records = {kind: reservoir(rows_of(kind, paths), KEPT_RECORDS, chosen) for kind, paths in files.items()}
+    policy = Policy(merged.gates, merged.scope, merged.confidence)
+    return Asked(merged, merged.model, names, loaded, records, prompts, policy, chosen)
+
+
+@dataclass(frozen=True, slots=True)
+class Loading:
+    """How models are loaded: where they compute, what is trusted, what a remote one may cost."""
+
+    device: str | None = None
+    trust: bool = False
+    engine: str = "local"
+    max_requests: int | None = None
+    reuse_remote: bool = False
+
+    @contextmanager
+    def opened(self, asked: Asked) -> Iterator[dict[str, Model]]:
+        """The models of an audit by role, as long as they are used.
+
+        Raises:
+            ConfigError: the engine is unknown or not installed.
+            ModelError: a model cannot be loaded.
+        """
+        specs = {"model": asked.spec} | asked.config.roles
+        if self.engine == "local":
+            yield {role: self._loaded(spec) for role, spec in specs.items()}
+            return
+        from shoplm_audit.models.distributed import Distributed
+        from shoplm_audit.models.fleet import Fleet, engine_of
+
+        engine = engine_of(self.engine)
+        with ExitStack() as stack:
+            fleet = None
+            models: dict[str, Model] = {}
+            for role, spec in specs.items():
+                if engine.kind == "local" or spec.startswith(_ELSEWHERE):
+                    models[role] = self._loaded(spec)
+                    continue
+                fleet = fleet or stack.enter_context(Fleet(engine, device=self.device))
+                models[role] = Distributed(spec, fleet, trust=self.trust)
+            yield models
+
+    def _loaded(self, spec: str) -> Model:
+        from shoplm_audit.models.endpoint import RemoteSettings
+        from shoplm_audit.models.load import load_model
+
+        remote = RemoteSettings(max_requests=self.max_requests, reuse=self.reuse_remote)
+        return load_model(spec, device=self.device, trust=self.trust, remote=remote)
+
+
+# Models that this process asks itself, whatever the engine.
+_ELSEWHERE = ("openai:", "recorded:", "python:")
+_SECONDS = {"s": 1, "m": 60, "h": 3600}
+
+
+def seconds_of(time: str) -> float:
+    """A time in seconds.
+
+    >>> seconds_of("90"), seconds_of("10m"), seconds_of("1.5h")
+    (90.0, 600.0, 5400.0)
+
+    Raises:
+        ConfigError: it is no time above zero.
+    """
+    number, unit = (time[:-1], _SECONDS[time[-1]]) if time[-1:] in _SECONDS else (time, 1)
+    try:
+        seconds = float(number) * unit
+    except ValueError:
+        seconds = 0.0
+    if not 0 < seconds < math.inf:
+        raise ConfigError(f'--budget "{time}": it has to be a time above zero, such as 90s, 10m or 2h.')
+    return seconds

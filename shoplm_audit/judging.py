@@ -1,0 +1,107 @@
+"""An estimate is held against a gate under a policy: the verdict, and why in a sentence.
+
+judge("bias", gate, estimate, Policy(), "refund", "").why -> "The rule is at most 5 %, and the whole interval ..."
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+from shoplm_audit import uncertainty
+from shoplm_audit.config import Limit, scoped_out
+from shoplm_audit.results import GateResult
+from shoplm_audit.types import Estimate, Gate, Verdict
+
+__all__ = ["Policy", "judge"]
+
+
+@dataclass(frozen=True, slots=True)
+class Policy:
+    """What a release is held to: limits by gate, what is out of scope and why, the confidence of each bound."""
+
+    gates: Mapping[str, Limit] = field(default_factory=dict)
+    scope: Mapping[str, str] = field(default_factory=dict)
+    confidence: float = 0.95
+
+
+def judge(suite: str, gate: Gate, estimate: Estimate | None, policy: Policy, probe: str, reason: str) -> GateResult:
+    """The verdict of one gate, with why in a sentence."""
+    told: dict[str, Any] = {
+        "id": f"{suite}.{gate.id}",
+        "metric": gate.metric,
+        "slice": dict(gate.slice),
+        "burden": gate.burden,
+        "clauses": list(gate.clauses),
+        "at_least": gate.at_least,
+        "at_most": gate.at_most,
+    }
+    excused = scoped_out(policy.scope, suite, probe, gate.id)
+    if excused is not None:
+        return GateResult(**told, verdict=Verdict.NOT_APPLICABLE, why=excused)
+    if estimate is None:
+        return GateResult(**told, verdict=Verdict.NOT_TESTED, why=f"Not tested: {reason}.")
+    gate = gate.against(estimate)
+    verdict = gate.judge(estimate)
+    told["at_most"] = gate.at_most
+    decide = None
+    if verdict is Verdict.UNDECIDED and gate.burden == "proof":
+        numbers = [
+            uncertainty.cases_to_decide(estimate.value, estimate.low, estimate.high, estimate.n, limit)
+            for limit in (gate.at_least, gate.at_most)
+            if math.isfinite(limit)
+        ]
+        decide = max((n for n in numbers if n is not None), default=None)
+    return GateResult(
+        **told, verdict=verdict, why=_why(gate, estimate, verdict, policy.confidence, decide), cases_to_decide=decide
+    )
+
+
+def _number(value: float, metric: str = "") -> str:
+    """A number as a person reads it: rates in per cent."""
+    if math.isnan(value):
+        return "undefined"
+    return f"{100 * value:.3g} %" if metric.startswith("rate_") else f"{value:.4g}"
+
+
+def _why(gate: Gate, estimate: Estimate, verdict: Verdict, confidence: float, decide: int | None) -> str:
+    name = gate.metric
+    interval = f"[{_number(estimate.low, name)}, {_number(estimate.high, name)}]"
+    limits = [f"at least {_number(gate.at_least, name)}"] if math.isfinite(gate.at_least) else []
+    limits += [f"at most {_number(gate.at_most, name)}"] if math.isfinite(gate.at_most) else []
+    rule = " and ".join(limits)
+    seen = f"{_number(estimate.value, name)} {interval}, n = {estimate.n}"
+    if gate.burden == "refutation":
+        return _why_refuted(gate, estimate, verdict)
+    if estimate.note.startswith("invalid"):
+        return f"The number is {estimate.note}."
+    if math.isnan(estimate.value) or (math.isnan(estimate.low) and math.isnan(estimate.high)):
+        return f"The rule is {rule}, but the interval is undefined ({estimate.method})."
+    percent = f"{100 * confidence:g} %"
+    if verdict is Verdict.PASS:
+        return f"The rule is {rule}, and the whole interval keeps it: {seen}; each bound holds at {percent}."
+    if verdict is Verdict.FAIL:
+        return f"The rule is {rule}, and the whole interval lies beyond it: {seen}; each bound holds at {percent}."
+    more = f" About {decide} independent cases would decide it." if decide else ""
+    return f"The rule is {rule}, and the interval reaches across it: {seen}.{more}"
+
+
+def _why_refuted(gate: Gate, estimate: Estimate, verdict: Verdict) -> str:
+    if verdict is Verdict.NOT_APPLICABLE:
+        return "The model's record claims no epsilon, so there is nothing to refute."
+    claim = f"Claimed epsilon {gate.at_most:.3g}"
+    shown = f"measured at least {_number(estimate.low)} ({estimate.method})"
+    if verdict is Verdict.FAIL:
+        return f"{claim} is refuted: {shown}."
+    if verdict is Verdict.PASS:
+        return (
+            f"{claim} is not refuted: {shown}, and a perfect attack would have shown {_number(estimate.ceiling or 0)}."
+        )
+    if estimate.note.startswith("invalid") or math.isnan(estimate.low):
+        return f"{claim} could not be tested: {estimate.note or estimate.method}."
+    return (
+        f"{claim} is not refuted, but this design could not have refuted it either: even a perfect attack would have "
+        f"shown only {_number(estimate.ceiling or 0)}."
+    )

@@ -1,0 +1,174 @@
+"""The probes of an audit are put to its models: each as a whole, or by turns in random blocks until a time is up.
+
+    sittings = sittings_of(suites, material, scope)
+    observe_all(sittings, {"model": model}, progress)
+    sittings[0].observations.numbers("contradicted")
+
+Without a limit of time a block is all cases of a probe, so that as many requests as can be share their beginnings.
+"""
+
+from __future__ import annotations
+
+import time
+import zlib
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Protocol
+
+import numpy as np
+
+from shoplm_audit.errors import ConfigError, Unsupported
+from shoplm_audit.probes.blocks import blocks_of
+from shoplm_audit.probes.driving import Exchange, observe
+from shoplm_audit.types import Case, Material, Model, Observation, Observations, Probe, Suite
+
+__all__ = ["Progress", "Quiet", "Sitting", "cases_of", "observe_all", "sittings_of"]
+
+# Under a limit of time a probe is asked in about so many blocks, none smaller than that many cases.
+_BLOCKS, _SMALLEST = 12, 16
+
+
+class Progress(Protocol):
+    """Is told how an audit moves on."""
+
+    def begin(self, suite: str, probe: str, cases: int) -> None:
+        """A probe begins."""
+
+    def asking(self, requests: int) -> None:
+        """A round of so many requests begins."""
+
+    def answered(self, requests: int) -> None:
+        """So many were answered."""
+
+
+class Quiet:
+    """Progress that nobody watches."""
+
+    def begin(self, suite: str, probe: str, cases: int) -> None:
+        """Says nothing."""
+
+    def asking(self, requests: int) -> None:
+        """Says nothing."""
+
+    def answered(self, requests: int) -> None:
+        """Says nothing."""
+
+
+def cases_of(probe: Probe, material: Material) -> list[Case]:
+    """The cases of a probe.
+
+    Raises:
+        Unsupported: there is nothing to make cases of, with the reason.
+        ConfigError: two cases have one id.
+    """
+    cases = probe.cases_of(material)
+    if not cases:
+        raise Unsupported("no cases could be made from the data at hand")
+    ids = [case.id for case in cases]
+    if len(set(ids)) < len(ids):
+        twice = next(one for one in ids if ids.count(one) > 1)
+        raise ConfigError(f'probe "{probe.name}": two cases have the id "{twice}".')
+    return cases
+
+
+@dataclass(slots=True)
+class Sitting:
+    """One probe of an audit: its cases, and what was seen of them so far.
+
+    Attributes:
+        reason: why it could not be put to the model, or "".
+        left: the blocks of cases that were not asked yet, as positions.
+    """
+
+    suite: str
+    probe: Probe
+    cases: Sequence[Case] = ()
+    reason: str = ""
+    left: list[list[int]] = field(default_factory=list)
+    _rows: dict[int, Observation] = field(default_factory=dict)
+    _exchanges: dict[int, list[Exchange]] = field(default_factory=dict)
+
+    @property
+    def observations(self) -> Observations:
+        """What was seen, in the order of the cases."""
+        return Observations(tuple(self._rows[position] for position in sorted(self._rows)))
+
+    @property
+    def exchanges(self) -> tuple[Exchange, ...]:
+        """What was asked and answered, in the order of the cases."""
+        return tuple(one for position in sorted(self._exchanges) for one in self._exchanges[position])
+
+    def sit(self, models: Mapping[str, Model], progress: Progress) -> None:
+        """Asks the next block."""
+        block = self.left.pop(0)
+        progress.begin(self.suite, self.probe.name, len(block))
+        cases = [self.cases[position] for position in block]
+        try:
+            run = observe(self.probe, cases, models, key=f"{self.suite}/{self.probe.name}", on_round=progress.asking)
+        except Unsupported as fault:
+            self.reason = str(fault)
+            self.left.clear()
+            self._rows.clear()
+            self._exchanges.clear()
+            return
+        self._rows |= dict(zip(block, run.observations, strict=True))
+        positions = {self.cases[position].id: position for position in block}
+        for exchange in run.exchanges:
+            self._exchanges.setdefault(positions[exchange.case], []).append(exchange)
+
+
+def sittings_of(
+    suites: Sequence[Suite], material: Material, scope: Mapping[str, str], *, limited: bool
+) -> list[Sitting]:
+    """The probes of the suites with their cases; what is out of scope or has no cases says why.
+
+    Args:
+        suites: the suites.
+        material: what cases are made of; its seed decides the blocks.
+        scope: what is not applicable, by suite or "suite.probe", with the reason.
+        limited: whether the audit may stop early: then cases come in random blocks.
+    """
+    sittings = []
+    for suite in suites:
+        for probe in suite.probes:
+            reason = scope.get(f"{suite.name}.{probe.name}", scope.get(suite.name))
+            cases: list[Case] = []
+            if reason is None:
+                try:
+                    cases = cases_of(probe, material)
+                except Unsupported as fault:
+                    reason = str(fault)
+            blocks = [list(range(len(cases)))] if cases else []
+            if limited and cases:
+                rng = np.random.default_rng([material.seed, zlib.crc32(f"{suite.name}/{probe.name}".encode())])
+                blocks = blocks_of(cases, rng, max(_SMALLEST, len(cases) // _BLOCKS))
+            sittings.append(Sitting(suite.name, probe, cases, reason or "", blocks))
+    return sittings
+
+
+def observe_all(
+    sittings: Sequence[Sitting],
+    models: Mapping[str, Model],
+    progress: Progress,
+    *,
+    seconds: float | None = None,
+    clock: Callable[[], float] = time.monotonic,
+) -> None:
+    """Asks block after block, the probes by turns, until all are asked or the time is up.
+
+    The clock is looked at between blocks only, and never at answers: what was left out is a matter of chance.
+
+    Raises:
+        AuditError: the machine or an endpoint failed.
+    """
+    began = clock()
+    while any(sitting.left for sitting in sittings):
+        for sitting in sittings:
+            if not sitting.left:
+                continue
+            if seconds is not None and clock() - began >= seconds:
+                for one in sittings:
+                    if one.left and not one.observations.rows:
+                        one.reason = "the time of --budget was up before it began"
+                return
+            sitting.sit(models, progress)
