@@ -1,6 +1,9 @@
-"""`make bench`: what the commands cost on this machine, as whole processes.
+"""`make bench`: what the commands cost on this machine, as whole processes; and the engine against its peers.
 
-python -m benchmarks [help] [shopworld] [demo]
+python -m benchmarks [help] [shopworld] [demo] [scoring] [generation] [repeating]
+
+`scoring` needs `pip install "shoplm-audit[bench]"`. Trainings have benchmarks of their own: plain_training,
+private_training, e2e, sentiment.
 """
 
 import os
@@ -48,7 +51,18 @@ def demo() -> None:
         print(f"demo: {seconds:.0f} s, peak memory {memory:.2f} GB, exit code {code}")
 
 
-ALL: dict[str, Callable[[], None]] = {"help": help_, "shopworld": shopworld, "demo": demo}
+def _module(name: str) -> Callable[[], None]:
+    return lambda: subprocess.run([sys.executable, "-m", f"benchmarks.{name}"], check=True) and None
+
+
+ALL: dict[str, Callable[[], None]] = {
+    "help": help_,
+    "shopworld": shopworld,
+    "demo": demo,
+    "scoring": _module("scoring"),
+    "generation": _module("generation"),
+    "repeating": _module("repeating"),
+}
 
 
 def main() -> None:

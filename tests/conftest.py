@@ -13,6 +13,12 @@ import pytest
 Shoplm = Callable[..., subprocess.CompletedProcess[str]]
 
 
+@pytest.fixture(scope="session", autouse=True)
+def _cache_of_its_own(tmp_path_factory: pytest.TempPathFactory) -> None:
+    """What tests let a machine remember is not remembered by the machine."""
+    os.environ.setdefault("SHOPLM_CACHE", str(tmp_path_factory.mktemp("cache")))
+
+
 @pytest.fixture(scope="session")
 def process_environment() -> dict[str, str]:
     """One thread, so that processes side by side do not wait for each other; no colours, a terminal of 80 columns."""

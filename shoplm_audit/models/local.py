@@ -110,7 +110,9 @@ class LocalModel(LocalNetwork[Encoded]):
             mine = [i for i, row in enumerate(rows) if (row.sampling.beams > 1) is beam]
             for group in self._groups([rows[i] for i in mine]):
                 places = [mine[i] for i in group]
-                written.update(zip(places, halving(write, [rows[i] for i in places]), strict=True))
+                written.update(
+                    zip(places, halving(write, [rows[i] for i in places], self._parts_of_texts), strict=True)
+                )
         for i, owner in enumerate(owners):
             texts[owner] += written[i]
         return texts

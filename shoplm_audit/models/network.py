@@ -74,9 +74,10 @@ class LocalNetwork(ABC, Generic[Row]):
         self.parameters: int | None = sum(weight.numel() for weight in self.network.parameters())
         self.context = _context_of(self.network)
         self._budget, self._rows = _BUDGET.get(self.network.device.type, _BUDGET["cpu"])
-        self._parts = Parts(f"{fingerprint} {_device_name(self.network.device)}" if fingerprint else "")
+        known_by = f"{fingerprint} {_device_name(self.network.device)}" if fingerprint else ""
+        self._parts, self._parts_of_texts = Parts(known_by), Parts(known_by and f"{known_by} texts")
         self._tokens_in: dict[str, int] = {}
-        self._cut: dict[str, set[str]] = {}
+        self._cut: dict[str, set[int]] = {}  # hashes: a million long texts are not kept
 
     @property
     def device(self) -> str:
@@ -183,7 +184,7 @@ class LocalNetwork(ABC, Generic[Row]):
         lengths = dict(zip(counted, self._lengths(counted), strict=True))
         for what, text, room in long:
             if lengths.get(text, 0) + len(self.encoder.prefix) > room:
-                self._cut.setdefault(what, set()).add(text)
+                self._cut.setdefault(what, set()).add(hash(text))
 
     def _about(self, long: Sequence[tuple[str, str, int]]) -> list[int]:
         """About how many tokens texts have: the sum of their words', each of which is counted once.

@@ -219,7 +219,8 @@ class TransformerModel(_PreTrainedTransformer):
 
         Args:
             input_ids: the tokens that are read now, (B, T).
-            attention_mask: 1 for text and 0 for padding of all tokens so far, (B, S); None is all text.
+            attention_mask: 1 for text and 0 for padding of all tokens so far, (B, S); None is all text; or True where
+                a token may look, (B, 1, T, S).
             position_ids: of the tokens read now, (B, T); None counts those of the text.
             past_key_values: the cache of what was read before; it is written to.
             use_cache: whether to begin a cache where none is given.
@@ -233,7 +234,8 @@ class TransformerModel(_PreTrainedTransformer):
             position_ids = (kept.long().cumsum(dim=-1) - 1).clamp(min=0)[:, -read:]  # (B, T)
         words = self.words(input_ids) * self.config.hidden_size**0.5
         states = words + sinusoids(position_ids, self.config.hidden_size).to(words.dtype)  # (B, T, D)
-        mask = causal_mask(kept, read)
+        # A mask of its own for each token is taken as it is.
+        mask = kept if kept.dim() == 4 else causal_mask(kept, read)
         for layer in self.layers:
             states = layer(states, mask, past_key_values)
         return BaseModelOutputWithPast(last_hidden_state=self.final(states), past_key_values=past_key_values)
