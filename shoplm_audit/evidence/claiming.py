@@ -7,9 +7,10 @@ from __future__ import annotations
 
 import json
 import os
+import sys
 import uuid
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from pathlib import Path
 
 from shoplm_audit.errors import DataError
@@ -26,30 +27,24 @@ def claimed(folder: Path, identity: str) -> Iterator[str]:
     Raises:
         DataError: another process works on the folder, it holds another audit, or its marker cannot be read.
     """
-    lock = os.open(folder / ".lock", os.O_RDWR | os.O_CREAT, 0o600)
-    try:
-        if not _locked(lock):
-            holder = os.pread(lock, 100, 0).decode(errors="replace").strip() or "unknown"
-            raise DataError(
-                f"{folder}: another run is at work on it (process {holder}). Wait for it, or name another folder "
-                "with --out."
-            )
-        os.truncate(lock, 0)
-        os.pwrite(lock, f"{os.getpid()}\n".encode(), 0)
+    with ExitStack() as stack:
+        if sys.platform != "win32" and not _locked(folder, stack):
+            raise DataError(f"{folder}: another run is at work on it. Wait for it, or name another folder with --out.")
         yield _token(folder, identity)
-    finally:
-        os.close(lock)
 
 
-def _locked(lock: int) -> bool:
-    try:
-        import fcntl
-    except ImportError:  # no such locks here (Windows): two runs at once are then not refused
-        return True
+def _locked(folder: Path, stack: ExitStack) -> bool:
+    """Whether the folder could be locked until the stack is left; the folder itself, so that no file is left in it."""
+    import fcntl
+
+    lock = os.open(folder, os.O_RDONLY)
+    stack.callback(os.close, lock)
     try:
         fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
     except BlockingIOError:
         return False
+    except OSError:  # a file system without locks
+        return True
     return True
 
 
