@@ -122,7 +122,7 @@ def audit(
         seed=seed,
         confidence=policy.confidence,
         suites=told,
-        notes=_notes(audited, policy, told, sittings),
+        notes=_notes(named, policy, told, sittings),
         environment=environment(audited),
         seconds=round(time.perf_counter() - started, 3),
     )
@@ -228,11 +228,17 @@ def _overall(verdicts: Sequence[Verdict]) -> Any:
     return "pass" if in_scope and all(verdict is Verdict.PASS for verdict in in_scope) else "undecided"
 
 
-def _notes(model: Model, policy: Policy, told: Sequence[SuiteResult], sittings: Sequence[Sitting]) -> list[str]:
+def _notes(
+    named: Mapping[str, Model], policy: Policy, told: Sequence[SuiteResult], sittings: Sequence[Sitting]
+) -> list[str]:
     notes = [f"Out of scope: {key}: {reason}" for key, reason in policy.scope.items()]
-    if not model.fingerprint and getattr(model, "verifiable", True):  # a remote model says so itself
-        notes.append("The weights of this model cannot be verified; its answers were reused only within this run.")
-    notes += [str(note) for note in getattr(model, "notes", ())]
+    for role, model in sorted(named.items(), key=lambda one: one[0] != "model"):
+        said = [str(note) for note in getattr(model, "notes", ())]
+        if not model.fingerprint and getattr(model, "verifiable", True):  # a remote model says so itself
+            said.insert(
+                0, "The weights of this model cannot be verified; its answers were reused only within this run."
+            )
+        notes += [note if role == "model" else f"{role}: {note}" for note in said]
     for one in sittings:
         if one.left and not one.reason:
             asked = f"{len(one.observations)} of {len(one.cases)} cases, a random part of them"

@@ -28,7 +28,7 @@ def explained(
         scope: what is not applicable, with the reason.
         store: where answers are looked for.
     """
-    remembered = {role: Remembered(model, store) for role, model in models.items()}
+    remembered = {role: Remembered(model, store) for role, model in models.items() if model.fingerprint}
     for sitting in sittings_of(suites, material, scope, limited=False):
         kinds: dict[tuple[str, Columns | None], list[Request]] = {}
         for _, requests in first_requests(sitting.probe, sitting.cases):
@@ -37,8 +37,12 @@ def explained(
                 kinds.setdefault((request.role, columns), []).append(request)
         reasons: list[str] = []
         for (role, columns), requests in kinds.items():
-            if role not in remembered:
+            if role not in models:
                 reasons += [f'there is no model for the role "{role}"'] * len(requests)
+            elif role not in remembered:
+                reasons += [
+                    f"{models[role].name} cannot be recognised: only its unfinished run finds its answers"
+                ] * len(requests)
             elif columns is not None:
                 pairs = [request.pair for request in requests if isinstance(request, Score)]
                 reasons += remembered[role].explained(pairs, columns)

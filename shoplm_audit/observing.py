@@ -156,7 +156,8 @@ def observe_all(
 ) -> None:
     """Asks block after block, the probes by turns, until all are asked or the time is up.
 
-    The clock is looked at between blocks only, and never at answers: what was left out is a matter of chance.
+    The clock is looked at between blocks only, and never at answers. Blocks are drawn at random, so what was left out
+    is a matter of chance, but for long answers that take long.
 
     Raises:
         AuditError: the machine or an endpoint failed.

@@ -8,6 +8,7 @@ from __future__ import annotations
 import hashlib
 import json
 import sqlite3
+import time
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -18,6 +19,7 @@ from shoplm_audit.errors import MachineError
 
 __all__ = ["Akin", "Kept", "Store", "digest"]
 
+_PATIENCE = 30.0  # seconds that another process may take to write
 _SCHEMA = """
 CREATE TABLE IF NOT EXISTS identities (identity TEXT PRIMARY KEY, parts TEXT) WITHOUT ROWID;
 CREATE TABLE IF NOT EXISTS replies (key TEXT PRIMARY KEY, request TEXT, batch TEXT, identity TEXT, reply TEXT)
@@ -64,17 +66,30 @@ class Store:
         self.path = path
         try:
             path.parent.mkdir(parents=True, exist_ok=True)
+            if path.exists() and not path.is_file():
+                raise OSError("it is no file")
             # Answers can hold what a model gave away. SQLite gives its journal the mode that the file has by then.
             path.touch(mode=0o600)
-            path.chmod(0o600)
-            self._connection = sqlite3.connect(path, timeout=30)
-            self._connection.execute("PRAGMA journal_mode=WAL")
+            self._connection = sqlite3.connect(path, timeout=_PATIENCE)
+            self._write_ahead()
             self._connection.execute("PRAGMA synchronous=FULL")
             self._connection.executescript(_SCHEMA)
         except (OSError, sqlite3.Error) as fault:
             raise MachineError(
                 f"{path}: cannot be used as a store of answers ({fault}). Name another with --store."
             ) from fault
+
+    def _write_ahead(self) -> None:
+        # SQLite waits for every other lock, but not always for this switch, when a new file is opened by several.
+        until = time.monotonic() + _PATIENCE
+        while True:
+            try:
+                self._connection.execute("PRAGMA journal_mode=WAL")
+                return
+            except sqlite3.OperationalError as fault:
+                if "locked" not in str(fault) or time.monotonic() > until:
+                    raise
+                time.sleep(0.05)
 
     def get(self, keys: Iterable[str]) -> dict[str, str]:
         """The replies that are there, by key."""

@@ -11,15 +11,17 @@ from __future__ import annotations
 import json
 import math
 import os
-from collections.abc import Callable, Iterable, Iterator, Mapping
-from dataclasses import dataclass
+import sys
+from collections import deque
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field, replace
 from itertools import islice
 from pathlib import Path
 from typing import IO, Any
 
 from shoplm_audit.data.records import Product, Record, Review
 from shoplm_audit.errors import DataError, MachineError
-from shoplm_audit.models.asking import Failed, attempted
+from shoplm_audit.models.asking import AnswersBatches, Failed, Reply, answered, attempted, planned
 from shoplm_audit.training.corpus import examples_of
 from shoplm_audit.types import LOG_PROB, Columns, Model, Pair, TokenScores
 
@@ -101,9 +103,24 @@ def scored(
     """
     drawn = iter(pairs)
     while some := list(islice(drawn, block)):
-        for reply in attempted(model, some, columns):
+        for reply in _replies(model, some, columns):
             if isinstance(reply, TokenScores | Failed):
                 yield reply
+
+
+def _replies(model: Model, pairs: Sequence[Pair], columns: Columns) -> Iterator[Reply]:
+    """A reply to each pair, in order; a server's as they come, so that those before its fault are not lost."""
+    if not isinstance(model, AnswersBatches):
+        yield from attempted(model, pairs, columns)
+        return
+    plan = planned(model, pairs)
+    early: dict[int, Reply] = {}
+    place = 0
+    for number, batch in answered(model, [[pairs[i] for i in indices] for indices in plan], columns):
+        early.update(zip(plan[number], batch, strict=True))
+        while place in early:
+            yield early.pop(place)
+            place += 1
 
 
 def score_file(
@@ -117,8 +134,9 @@ def score_file(
 ) -> Totals:
     """Scores texts into a JSONL file, each block durable when it is done; one that was cut off goes on.
 
-    Whole blocks that are in the file are not computed again. A block that was cut off is computed whole, so that its
-    scores do not depend on where that happened, and its missing rows are written.
+    Whole blocks that are in the file are not computed again. The last block, where it was cut off or there are more
+    texts now, is computed and written anew as a whole: so the file is always, byte for byte, that of an uninterrupted
+    run. Where a score does not depend on its neighbours, each text is a block of its own in this sense.
 
     Args:
         out: the file.
@@ -129,42 +147,45 @@ def score_file(
         on_rows: is told how many rows there are.
 
     Returns:
-        The sums over all rows of the file.
+        The sums over all rows of the file, which can be more than there are texts.
 
     Raises:
-        DataError: the file holds scores of other settings, or something else.
+        DataError: the file holds scores of other settings, or something else, or another process is at work on it.
         Unsupported: the model gives no log-probabilities.
-        MachineError: the file cannot be written, or the machine failed; what was written is kept.
+        MachineError: the file cannot be written, or the machine or the endpoint failed; what was written is kept.
     """
-    head = {"format": 1, **settings, "block": block}
-    totals = Totals()
+    head = {"format": 1, **settings, "block": block if model.batch_sensitive else 1}
     drawn = iter(texts)
     try:
-        _open_or_begin(out, head, totals)
-        there = totals.rows
-        whole = there - there % block
-        _skip(drawn, whole, out)
-        row = whole
-        on_rows(there)
-        with out.open("a", encoding="utf-8") as file:
-            while some := list(islice(drawn, block)):
+        with out.open("a+b") as file:
+            _lock(file, out)
+            there = _read(file, out, head)
+            on_rows(there.all.rows)
+            totals = there.whole
+            deque(islice(drawn, totals.rows), maxlen=0)
+            some = list(islice(drawn, block))
+            if totals.rows + len(some) <= there.all.rows:
+                return there.all
+            end = there.end
+            while some:
                 replies = scored(model, [Pair("", text) for _, text in some], block=block)
-                rows = [_row(row + i, *one, reply) for i, (one, reply) in enumerate(zip(some, replies, strict=True), 1)]
-                fresh = rows[max(0, there - row) :]
-                _write(file, fresh)
-                for one in fresh:
-                    totals.add(one)
-                totals.computed += len(fresh)
-                row += len(some)
-                on_rows(row)
+                rows: list[dict[str, Any]] = []
+                try:
+                    for one, reply in zip(some, replies, strict=True):
+                        rows.append(_row(totals.rows + len(rows) + 1, *one, reply))
+                finally:  # what a server answered before it failed
+                    end = _write(file, end, head, rows)
+                for row in rows:
+                    totals.add(row)
+                totals.computed += len(rows)
+                on_rows(totals.rows)
+                some = list(islice(drawn, block))
+            return totals
     except OSError as fault:
         raise MachineError(
             f"{out}: cannot be written ({fault.strerror}). What was written is kept: free space or name another file "
             "with --out, then run the same command."
         ) from fault
-    if row < there:
-        raise DataError(f"{out}: holds more rows than there are texts. {_OTHER}")
-    return totals
 
 
 def _row(number: int, name: str, text: str, reply: TokenScores | Failed) -> dict[str, Any]:
@@ -182,37 +203,72 @@ def _row(number: int, name: str, text: str, reply: TokenScores | Failed) -> dict
     }
 
 
-def _write(file: IO[str], rows: Iterable[Mapping[str, Any]]) -> None:
-    file.write("".join(json.dumps(row, ensure_ascii=False) + "\n" for row in rows))
-    file.flush()
-    os.fsync(file.fileno())
-
-
-def _skip(drawn: Iterator[object], count: int, out: Path) -> None:
-    if sum(1 for _ in islice(drawn, count)) < count:
-        raise DataError(f"{out}: holds more rows than there are texts. {_OTHER}")
-
-
-def _open_or_begin(out: Path, head: Mapping[str, Any], totals: Totals) -> None:
-    """Writes the first line of a new file, or reads what an old one holds and takes its half-written last line off."""
-    if not out.exists() or not out.stat().st_size:
-        part = out.with_name(f"{out.name}.part")  # a first line is never half there
-        with part.open("w", encoding="utf-8") as file:
-            _write(file, [head])
-        part.replace(out)
-        return
-    with out.open("rb+") as file:
-        _check_head(out, file.readline(), head)
-        end = file.tell()
-        for number, line in enumerate(file, start=2):
-            if not line.endswith(b"\n"):
-                break
-            try:
-                totals.add(json.loads(line))
-            except (ValueError, KeyError, TypeError) as fault:
-                raise DataError(f"{out}:{number}: not a row of this program. {_OTHER}") from fault
-            end += len(line)
+def _write(file: IO[bytes], end: int, head: Mapping[str, Any], rows: Sequence[Mapping[str, Any]]) -> int:
+    """Writes rows in place of all that is behind `end`, the first of a file together with its head; the new end."""
+    if rows:
+        lines = "".join(_line(one) for one in ([head, *rows] if not end else rows)).encode("utf-8")
         file.truncate(end)
+        file.write(lines)
+        file.flush()
+        os.fsync(file.fileno())
+        end += len(lines)
+    return end
+
+
+def _line(data: Mapping[str, Any]) -> str:
+    return json.dumps(data, ensure_ascii=False) + "\n"
+
+
+def _lock(file: IO[bytes], out: Path) -> None:
+    """Takes the file for this process, until it is closed or the process ends."""
+    if sys.platform == "win32":
+        return
+    import fcntl
+
+    try:
+        fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BlockingIOError as fault:
+        raise DataError(
+            f"{out}: another run is at work on it. Wait for it, or name another file with --out."
+        ) from fault
+    except OSError:  # a file system without locks
+        return
+
+
+@dataclass(slots=True)
+class _There:
+    """What a file holds: the sums over all its rows, those over its whole blocks, and the byte at which these end."""
+
+    all: Totals = field(default_factory=Totals)
+    whole: Totals = field(default_factory=Totals)
+    end: int = 0
+
+
+def _read(file: IO[bytes], out: Path, head: Mapping[str, Any]) -> _There:
+    """Reads and checks what an old file holds, and takes its half-written last line off."""
+    there = _There()
+    file.seek(0)
+    first = file.readline()
+    if not first.endswith(b"\n") and _line(head).encode("utf-8").startswith(first):
+        return there  # a new file, or one that was cut off within its first line
+    _check_head(out, first, head)
+    there.end = end = file.tell()
+    for number, line in enumerate(file, start=1):
+        if not line.endswith(b"\n"):
+            break
+        try:
+            row = json.loads(line)
+            found = row["row"]
+            there.all.add(row)
+        except (ValueError, KeyError, TypeError) as fault:
+            raise DataError(f"{out}:{number + 1}: not a row of this program. {_OTHER}") from fault
+        if found != number:
+            raise DataError(f'{out}:{number + 1}: row "{found}" instead of {number}, rows are missing. {_OTHER}')
+        end += len(line)
+        if number % head["block"] == 0:
+            there.whole, there.end = replace(there.all), end
+    file.truncate(end)
+    return there
 
 
 def _check_head(out: Path, line: bytes, head: Mapping[str, Any]) -> None:
@@ -224,8 +280,17 @@ def _check_head(out: Path, line: bytes, head: Mapping[str, Any]) -> None:
     if not fine:
         raise DataError(f"{out}: exists, and is not a file of scores. {_OTHER}")
     wanted = json.loads(json.dumps(head))
-    differ = sorted(name for name in known | wanted if known.get(name) != wanted.get(name))
+    differ = ", ".join(
+        f"{name} {_short(known.get(name))}, now {_short(wanted.get(name))}"
+        for name in sorted(known | wanted)
+        if known.get(name) != wanted.get(name)
+    )
     if differ:
-        raise DataError(f"{out}: holds the scores of another run (other {', '.join(differ)}). {_OTHER}")
+        raise DataError(f"{out}: holds the scores of another run (other {differ}). {_OTHER}")
     if not known["fingerprint"]:
         raise DataError(f"{out}: whether it is of the same model cannot be told of one without fingerprint. {_OTHER}")
+
+
+def _short(value: object) -> str:
+    text = "none" if value in (None, "") else str(value)
+    return f'"{text}"' if len(text) <= 24 else f'"{text[:20]}..."'

@@ -17,7 +17,7 @@ import numpy as np
 import pytest
 
 from shoplm_audit import Case, Generate, Probe, Prompt, Suite, audit, mean_of, rate_of
-from shoplm_audit.errors import MachineError
+from shoplm_audit.errors import MachineError, ModelError
 from shoplm_audit.store import Kept, Store
 from shoplm_audit.types import Pair, Score
 
@@ -344,3 +344,24 @@ def test_a_case_whose_answer_is_garbage_is_errored_and_stays_in_the_denominator(
     assert rate.value == 23 / 24
     assert "log-probabilities" in suite.not_tested["weigh"]
     assert any("cannot be verified" in note for note in told.notes)
+
+
+def test_a_function_that_ends_the_program_is_no_passed_audit() -> None:
+    from shoplm_audit.models.callables import CallableModel
+
+    def leaves(prompts: list[str]) -> list[str]:
+        sys.exit(0)
+
+    with pytest.raises(ModelError, match="ended the program"):
+        audit(CallableModel(leaves, "leaves"), suite_of(3))
+
+
+def test_a_fault_of_the_program_is_not_the_exit_code_of_a_failed_gate(forks: Forks, tmp_path: Path) -> None:
+    (tmp_path / "store.sqlite").mkdir()
+    done = forks("cache", "explain", "bias", "--model", "python:json:dumps", "--store", tmp_path / "store.sqlite")
+    assert done["code"] == 2
+    done = forks(
+        "run", "bias", "--model", "python:json:dumps", "--store", tmp_path / "store.sqlite", "--out", tmp_path / "r"
+    )
+    assert done["code"] == 4
+    assert "--store" in done["said"]

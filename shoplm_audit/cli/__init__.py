@@ -70,6 +70,16 @@ def main() -> None:
     except Unsupported as fault:
         typer.echo(f"error: this model cannot do that: {fault}", err=True)
         sys.exit(2)
+    except BrokenPipeError:
+        # Who read it (head, less) has seen enough; Python would complain once more when it closes.
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        sys.exit(141)
+    except Exception:
+        # A fault of this program: Python's own exit code would say that a gate failed.
+        import traceback
+
+        traceback.print_exc()
+        sys.exit(4)
     except (KeyboardInterrupt, SystemExit) as end:
         # Typer makes a silent exit of Ctrl-C.
         if isinstance(end, SystemExit) and end.code != 130:

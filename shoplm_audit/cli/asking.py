@@ -62,6 +62,14 @@ EngineSpec = Annotated[
         metavar="local|ray[:ADDRESS]",
     ),
 ]
+Budget = Annotated[
+    str | None,
+    typer.Option(
+        "--budget",
+        help="Ask no new cases after this time (90s, 10m, 2h); verdicts then rest on a random part of the cases.",
+        metavar="TIME",
+    ),
+]
 MaxRequests = Annotated[
     int | None,
     typer.Option("--max-requests", min=1, help="The most requests sent to a remote model, retries counted."),
@@ -97,13 +105,13 @@ class Asked:
         from shoplm_audit.suites import suite_folder
 
         sources = [(suite_folder(name) / "suite.py").read_text(encoding="utf-8") for name in self.names]
-        weights = {role: model.fingerprint or model.name for role, model in models.items()}
+        specs = {"model": self.spec} | self.config.roles
+        # What cannot be recognised by its content goes by how it was named.
+        weights = {role: model.fingerprint or f"{model.name}\0{specs.get(role)}" for role, model in models.items()}
         # str(record) is the record's fields: the same rows give the same digest wherever the file lies.
         data = {kind: digest([str(row) for row in rows]) for kind, rows in self.records.items()}
         policy = self.config.model_dump(mode="json", include={"gates", "scope", "confidence", "limit"})
-        return digest(
-            weights, self.spec if not weights["model"] else "", sources, data, self.prompts.digest, policy, self.seed
-        )
+        return digest(weights, sources, data, self.prompts.digest, policy, self.seed)
 
     def material(self, models: Mapping[str, Model]) -> Material:
         """What cases are made of."""

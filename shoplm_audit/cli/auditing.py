@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import shlex
 import sys
-from contextlib import ExitStack
+from contextlib import ExitStack, nullcontext
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -13,6 +13,7 @@ import typer
 from shoplm_audit.cli.asking import (
     STORE,
     Asked,
+    Budget,
     ConfigFile,
     Data,
     Device,
@@ -56,14 +57,7 @@ def run(
     limit: Limit = None,
     device: Device = None,
     engine: EngineSpec = "local",
-    budget: Annotated[
-        str | None,
-        typer.Option(
-            "--budget",
-            help="Ask no new cases after this time (90s, 10m, 2h); verdicts then rest on a random part of the cases.",
-            metavar="TIME",
-        ),
-    ] = None,
+    budget: Budget = None,
     max_requests: MaxRequests = None,
     reuse_remote: ReuseRemote = False,
     trust: Trust = False,
@@ -81,9 +75,13 @@ def run(
             )
         from shoplm_audit.cli.watching import Watched
         from shoplm_audit.demo import run_demo
+        from shoplm_audit.evidence.claiming import claimed
+        from shoplm_audit.evidence.files import check_writable
 
-        with Watched() as watched:
-            code = run_demo(out or Path("runs/demo"), watched, seed or 0)
+        folder = out or Path("runs/demo")
+        check_writable(folder)
+        with claimed(folder, "demo"), Watched() as watched:
+            code = run_demo(folder, watched, seed or 0)
         raise typer.Exit(code)
     seconds = None if budget is None else seconds_of(budget)
     asked = asked_for(suites, model, config, roles, data, mapping, skip_bad_rows, seed, limit)
@@ -94,6 +92,8 @@ def run(
     with Loading(device, trust, engine, max_requests, reuse_remote).opened(asked) as models:
         folder = out or Path("runs") / f"{_safe(models['model'].name)}-{asked.identity(models)[:12]}"
         audited = _audit(asked, models, folder, store, seconds, trust)
+        for line in (line for one in models.values() for line in getattr(one, "usage", ())):
+            typer.echo(line, err=True)
     raise typer.Exit(audited.exit_code)
 
 
@@ -170,6 +170,9 @@ def plan(
     limit: Limit = None,
     device: Device = None,
     engine: EngineSpec = "local",
+    budget: Budget = None,
+    max_requests: MaxRequests = None,
+    reuse_remote: ReuseRemote = False,
     trust: Trust = False,
 ) -> None:
     """Say what an audit would cost and what it could see, before anything is spent.
@@ -182,12 +185,17 @@ def plan(
     from shoplm_audit.rendering.terminal import print_plan
     from shoplm_audit.store import Store
 
+    seconds = None if budget is None else seconds_of(budget)
     elsewhere = prompts is not None and model in (None, "recorded:none")
     asked = asked_for(
         suites, "recorded:none" if elsewhere else model, config, roles, data, mapping, skip_bad_rows, seed, limit
     )
     with ExitStack() as stack:
-        models = {} if elsewhere else stack.enter_context(Loading(device, trust, engine).opened(asked))
+        models = (
+            {}
+            if elsewhere
+            else stack.enter_context(Loading(device, trust, engine, max_requests, reuse_remote).opened(asked))
+        )
         remembered: dict[str, Remembered] = {}
         if models and store.is_file():
             answers = stack.enter_context(Store(store))
@@ -202,7 +210,7 @@ def plan(
     written = 0 if prompts is None else write_prompts(planned, prompts)
     from rich.console import Console
 
-    print_plan(planned, Console())
+    print_plan(planned, Console(), budget=seconds, max_requests=max_requests)
     if prompts is not None:
         typer.echo(f"{prompts}: {written} prompts. Answer each with one line of")
         typer.echo('  {"case": ..., "sample": ..., "text": ...}   and audit them with --model recorded:FILE.jsonl')
@@ -237,18 +245,19 @@ def report(
     ] = None,
 ) -> None:
     """Render a finished run again."""
+    from shoplm_audit.evidence.claiming import held
     from shoplm_audit.evidence.files import load_run, meta_of, write_manifest
     from shoplm_audit.rendering.files import FORMS, render
 
     if form not in FORMS:
         raise ConfigError(f'--format "{form}": there are {", ".join(FORMS)}.')
-    audited = load_run(run_folder)
     target = out or run_folder / FORMS[form]
-    text = render(form, audited, meta_of(run_folder).get("banner", ""))
-    try:
-        target.write_text(text, encoding="utf-8")
-    except OSError as fault:
-        raise DataError(f"{target}: cannot be written ({fault.strerror}). Name another file with --out.") from fault
-    if out is None:
-        write_manifest(run_folder)
+    with held(run_folder) if out is None and run_folder.is_dir() else nullcontext():
+        text = render(form, load_run(run_folder), meta_of(run_folder).get("banner", ""))
+        try:
+            target.write_text(text, encoding="utf-8")
+        except OSError as fault:
+            raise DataError(f"{target}: cannot be written ({fault.strerror}). Name another file with --out.") from fault
+        if out is None:
+            write_manifest(run_folder)
     typer.echo(str(target))

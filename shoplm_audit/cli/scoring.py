@@ -6,6 +6,7 @@ shoplm-audit score --model checkpoints/reviews --data reviews.jsonl --out scores
 from __future__ import annotations
 
 import hashlib
+import importlib.metadata
 import math
 from collections.abc import Iterator
 from itertools import islice
@@ -14,6 +15,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from shoplm_audit.cli.asking import MaxRequests, ReuseRemote
 from shoplm_audit.errors import DataError
 
 if TYPE_CHECKING:
@@ -39,6 +41,8 @@ def score(
     limit: Annotated[int | None, typer.Option("--limit", min=1, help="Score only so many, from the first on.")] = None,
     device: Annotated[str | None, typer.Option("--device", help="cpu, cuda, cuda:1 ...")] = None,
     trust: Annotated[bool, typer.Option("--trust", help="Allow pickled weights and a model's own code.")] = False,
+    max_requests: MaxRequests = None,
+    reuse_remote: ReuseRemote = False,
 ) -> None:
     """Score the texts of a file under a model: a line of JSON for each, and nats per token and bits per byte of all.
 
@@ -47,11 +51,13 @@ def score(
     shoplm-audit score --model checkpoints/reviews --data reviews=reviews.jsonl --out scores.jsonl
     """
     from shoplm_audit.cli.watching import Watched
+    from shoplm_audit.models.endpoint import RemoteSettings
     from shoplm_audit.models.load import load_model
     from shoplm_audit.streaming import score_file
 
     texts = _Texts(data, mapping, skip_bad_rows)  # read through once: bad rows are told before a model is loaded
-    scorer = load_model(model, device=device, trust=trust)
+    remote = RemoteSettings(max_requests=max_requests, reuse=reuse_remote)
+    scorer = load_model(model, device=device, trust=trust, remote=remote)
     count = min(texts.count, limit or texts.count)
     with Watched() as watched:
         totals = score_file(
@@ -63,6 +69,8 @@ def score(
         )
     was_there = totals.rows - totals.computed
     typer.echo(f"{out}: {totals.rows:,} texts" + (f", {was_there:,} of them were there" if was_there else ""))
+    if totals.rows > count:
+        typer.echo(f"note: these are more than the {count:,} that were asked for; what follows is of all of them")
     if totals.failed:
         typer.echo(f'{totals.failed:,} texts could not be scored; "error" in their lines says why')
     for note in getattr(scorer, "notes", []):
@@ -105,14 +113,17 @@ class _Texts:
 
 def _settings(scorer: Model, texts: _Texts) -> dict[str, Any]:
     """All that decides the rows of a file but how many, as plain data."""
-    from shoplm_audit.models.remembered import ANSWERS_VERSION
+    from shoplm_audit.models.remembered import _COMPUTING, ANSWERS_VERSION
 
+    device = getattr(scorer, "device", "")
     return {
         "model": scorer.name,
         "fingerprint": scorer.fingerprint,
-        "device": getattr(scorer, "device", ""),
+        "device": getattr(scorer, "device_name", device),
         "dtype": getattr(scorer, "dtype", ""),
         "answers": ANSWERS_VERSION,
+        # What scores elsewhere does not depend on what is installed here.
+        **({name: importlib.metadata.version(name) for name in _COMPUTING} if device else {}),
         "kind": texts.kind,
         "data": f"sha256:{texts.digest}",
     }

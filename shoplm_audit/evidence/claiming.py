@@ -13,24 +13,42 @@ from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
 from pathlib import Path
 
-from shoplm_audit.errors import DataError
+from shoplm_audit.errors import DataError, MachineError
 
-__all__ = ["claimed"]
+__all__ = ["claimed", "held"]
+
+_MARKER = ".run.json"  # hidden: it is no file of the run, and the manifest does not name it
 
 
 @contextmanager
 def claimed(folder: Path, identity: str) -> Iterator[str]:
     """Holds the folder for an audit; the token it gives tells runs of unverifiable models apart.
 
+    An interrupted run finds its token again, one that follows a finished run gets another.
+
     The lock goes with the process, also by `kill -9`, so none is ever left behind.
 
     Raises:
         DataError: another process works on the folder, it holds another audit, or its marker cannot be read.
+        MachineError: the disk is full.
+    """
+    with held(folder):
+        yield _token(folder, identity) or _renewed(folder, identity)
+        # A run that ended well is over: what nobody can recognise by its content is asked anew by the next one.
+        _renewed(folder, identity)
+
+
+@contextmanager
+def held(folder: Path) -> Iterator[None]:
+    """Keeps other processes from writing in a folder.
+
+    Raises:
+        DataError: another one holds it.
     """
     with ExitStack() as stack:
         if sys.platform != "win32" and not _locked(folder, stack):
             raise DataError(f"{folder}: another run is at work on it. Wait for it, or name another folder with --out.")
-        yield _token(folder, identity)
+        yield
 
 
 def _locked(folder: Path, stack: ExitStack) -> bool:
@@ -49,19 +67,27 @@ def _locked(folder: Path, stack: ExitStack) -> bool:
 
 
 def _token(folder: Path, identity: str) -> str:
-    marker = folder / "run.json"
+    """The token of the unfinished run of this audit in the folder, or "" where nothing was begun."""
+    marker = folder / _MARKER
     if marker.is_file():
         try:
             known = json.loads(marker.read_text(encoding="utf-8"))
             if known["identity"] == identity:
                 return str(known["token"])
-        except (ValueError, KeyError, TypeError) as fault:
+        except (OSError, ValueError, KeyError, TypeError) as fault:
             raise DataError(f"{marker}: cannot be read ({fault}). Name another folder with --out.") from fault
         raise DataError(
             f"{folder}: holds another audit (other model, data, suites or limits). Name another with --out."
         )
+    return ""
+
+
+def _renewed(folder: Path, identity: str) -> str:
     token = uuid.uuid4().hex
-    part = folder / ".run.json.part"
-    part.write_text(json.dumps({"identity": identity, "token": token}) + "\n", encoding="utf-8")
-    part.replace(marker)
+    part = folder / f"{_MARKER}.part"
+    try:
+        part.write_text(json.dumps({"identity": identity, "token": token}) + "\n", encoding="utf-8")
+        part.replace(folder / _MARKER)
+    except OSError as fault:
+        raise MachineError(f"{folder}: cannot be marked as this run's ({fault.strerror}). Free space.") from fault
     return token

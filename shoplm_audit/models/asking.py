@@ -11,7 +11,7 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import Protocol, TypeAlias, runtime_checkable
 
-from shoplm_audit.errors import AuditError, Unsupported
+from shoplm_audit.errors import AuditError, MachineError, Unsupported
 from shoplm_audit.models.batching import batches
 from shoplm_audit.types import LOG_PROB, Columns, Generate, Model, Pair, TokenScores
 
@@ -101,10 +101,25 @@ def _replies(model: Model, batch: Asked, columns: Columns) -> list[Reply]:
     except (AuditError, Unsupported):
         raise
     except Exception as fault:
-        # One bad request must not cost its neighbours their answers; asked alone, only it fails.
+        if isinstance(model, Computes) and _of_the_machine(fault):
+            raise MachineError(
+                f"the machine failed while {model.name} computed ({type(fault).__name__}: {fault}). What was answered "
+                "is kept: put the machine right, then run the same command."
+            ) from fault
+        # One bad request must not cost its neighbours their answers: in halves of halves, only it fails.
         if len(batch) == 1:
             return [Failed(f"{type(fault).__name__}: {fault}")]
-        return [reply for i in range(len(batch)) for reply in _replies(model, batch[i : i + 1], columns)]
+    middle = len(batch) // 2
+    replies = _replies(model, batch[:middle], columns) + _replies(model, batch[middle:], columns)
+    if not any(isinstance(reply, Failed) for reply in replies):
+        # It was a passing fault: the answers have to be those of the batch as it was planned.
+        return _asked(model, batch, columns)
+    return replies
+
+
+def _of_the_machine(fault: Exception) -> bool:
+    """Whether a fault says nothing of the request: memory, disk, a GPU that has stopped answering."""
+    return isinstance(fault, MemoryError | OSError) or str(fault).startswith("CUDA error")
 
 
 def _asked(model: Model, batch: Asked, columns: Columns) -> list[Reply]:

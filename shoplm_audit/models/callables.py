@@ -54,7 +54,12 @@ class CallableModel:
                     f'the python function "{self.name}" draws its texts by itself: it cannot have {what}.'
                 )
         asked = [request for request in requests for _ in range(request.sampling.n)]
-        texts = self._function([request.prompt.flat for request in asked])
+        try:
+            texts = self._function([request.prompt.flat for request in asked])
+        except SystemExit as end:
+            raise ModelError(
+                f'python function "{self.name}": it ended the program (sys.exit). It has to return its texts.'
+            ) from end
         if not isinstance(texts, list) or not all(isinstance(text, str) for text in texts):
             raise ModelError(f'python function "{self.name}": it has to return a list of strings.')
         if len(texts) != len(asked):
@@ -78,6 +83,11 @@ def imported(place: str) -> CallableModel:
     sys.path.insert(0, os.getcwd())
     try:
         module = importlib.import_module(module_name)
+    except SystemExit as end:
+        raise ModelError(
+            f'The module "{module_name}" ends the program when it is imported (python:{place}). Guard that by '
+            'if __name__ == "__main__".'
+        ) from end
     except ModuleNotFoundError as fault:
         if fault.name and not f"{module_name}.".startswith(f"{fault.name}."):
             raise  # the module is there; something that it imports is not

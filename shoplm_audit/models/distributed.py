@@ -52,33 +52,38 @@ class Distributed:
         self._loading: dict[Any, Seat] = {}
         self._ready: set[Seat] = set()
         self._barren = 0
-        self._cut: dict[Seat, list[str]] = {}
+        self._cut: list[str] = []
         self._pattern: list[tuple[About, str]] = []  # the first that loads, and where; all others have to be like it
         while not self._pattern:
             self._next({})
         about, _ = self._pattern[0]
         self.name, self.fingerprint, self.batch_sensitive = about.name, about.fingerprint, about.batch_sensitive
-        self.device, self.dtype = about.device, about.dtype
+        self.device, self.device_name, self.dtype = about.device, about.device_name, about.dtype
         self.parameters, self.context = about.parameters, about.context
         _, record = self._asked(lambda seat: seat.handle.record.remote(self._order))
         self.record: TrainingRecord | None = record
 
     @property
     def notes(self) -> list[str]:
-        """What was cut to the model's context; how many workers there were, and what was done again."""
+        """What was cut to the model's context."""
+        return list(self._cut)
+
+    @property
+    def usage(self) -> list[str]:
+        """How many workers there are, and what was done again; no part of the result, which does not depend on it."""
         seats = self._seats()
         machines = len({seat.machine.partition(" (")[0] for seat in seats})
         told = f"Answered through Ray by {_counted(len(seats), 'worker')} on {_counted(machines, 'machine')}"
         lost = self._fleet.again
         again = f"; {_counted(lost, 'batch', 'es')} lost with a worker and done again" if lost else ""
-        return [*dict.fromkeys(note for notes in self._cut.values() for note in notes), f"{told}{again}."]
+        return [f"{told}{again}."]
 
     def plan(self, requests: Asked) -> list[list[int]]:
         """The batches in which one process would compute requests, as positions."""
-        seat, said = self._asked(lambda seat: seat.handle.plan.remote(self._order, requests))
+        _, said = self._asked(lambda seat: seat.handle.plan.remote(self._order, requests))
         if isinstance(said, Trouble):
             raise said.error()
-        self._cut[seat] = said.notes
+        self._cut = said.notes
         plan: list[list[int]] = said.plan
         return plan
 

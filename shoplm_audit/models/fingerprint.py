@@ -30,7 +30,8 @@ _VOLATILE = frozenset(
 _SETTINGS = ("config.json", "generation_config.json", "adapter_config.json", "tokenizer_config.json")
 _TEXTS = (
     *("tokenizer.json", "tokenizer.model", "vocab.json", "merges.txt", "vocab.txt", "special_tokens_map.json"),
-    *("added_tokens.json", "chat_template.jinja", "chat_template.json"),
+    *("added_tokens.json", "chat_template.jinja", "chat_template.json", "spiece.model", "sentencepiece.bpe.model"),
+    *("source.spm", "target.spm", "tekken.json", "qwen.tiktoken"),
 )
 
 
@@ -58,7 +59,7 @@ def fingerprint_of(folder: Path, base: Path | None = None) -> str:
         add("tensor", name, digest)
     for name in _SETTINGS:
         if (folder / name).is_file():
-            settings = json.loads((folder / name).read_text(encoding="utf-8"))
+            settings = _settings_in(folder / name)
             kept = {key: value for key, value in settings.items() if key not in _VOLATILE}
             add("settings", name, hashlib.sha256(json.dumps(kept, sort_keys=True).encode()).hexdigest())
     for name in _TEXTS:
@@ -71,6 +72,16 @@ def fingerprint_of(folder: Path, base: Path | None = None) -> str:
     if base is not None:
         add("base", "", fingerprint_of(base))
     return f"sha256:{total.hexdigest()}"
+
+
+def _settings_in(path: Path) -> dict[str, Any]:
+    try:
+        settings = json.loads(path.read_text(encoding="utf-8"))
+    except ValueError as fault:
+        raise ModelError(f"{path}: not JSON ({fault}). Save the model again.") from fault
+    if not isinstance(settings, dict):
+        raise ModelError(f"{path}: not a JSON object. Save the model again.")
+    return settings
 
 
 def tensors_in(path: Path) -> tuple[dict[str, dict[str, Any]], int]:

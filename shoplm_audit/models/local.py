@@ -90,7 +90,8 @@ class LocalModel(LocalNetwork[Encoded]):
     def _plan_texts(self, requests: Sequence[Generate]) -> list[list[int]]:
         texts, work = _WRITTEN.get(self.device, _WRITTEN["cpu"])
         sizes = [
-            (len(one.prompt.flat.encode()) + 1 + one.sampling.max_new_tokens) * max(one.sampling.n, one.sampling.beams)
+            (len(one.prompt.flat.encode("utf-8", "surrogatepass")) + 1 + one.sampling.max_new_tokens)
+            * max(one.sampling.n, one.sampling.beams)
             for one in requests
         ]
         return batches(sizes, max(self._budget, work // max(1, self.parameters or 0)), texts)

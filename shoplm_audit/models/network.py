@@ -85,6 +85,11 @@ class LocalNetwork(ABC, Generic[Row]):
         return str(self.network.device.type)
 
     @property
+    def device_name(self) -> str:
+        """Which kind of GPU it is, or "cpu"."""
+        return _device_name(self.network.device)
+
+    @property
     def dtype(self) -> str:
         """What it computes in: "float32", "bfloat16"."""
         return str(self.network.dtype).removeprefix("torch.")
@@ -107,7 +112,9 @@ class LocalNetwork(ABC, Generic[Row]):
 
     def _plan_scores(self, pairs: Sequence[Pair]) -> list[list[int]]:
         budget, rows = _SCORED.get(self.network.device.type, _SCORED["cpu"])
-        return families([(pair.context + pair.continuation).encode() for pair in pairs], budget, rows)
+        return families(
+            [(pair.context + pair.continuation).encode("utf-8", "surrogatepass") for pair in pairs], budget, rows
+        )
 
     def _plan_texts(self, requests: Sequence[Generate]) -> list[list[int]]:
         return batches([_size(request) for request in requests], self._budget, self._rows)
@@ -174,7 +181,7 @@ class LocalNetwork(ABC, Generic[Row]):
             for request in requests
             for what, text, room in self._bounds(request)
             # A token is at least one byte, so short texts need no count.
-            if len(text.encode()) >= room
+            if len(text.encode("utf-8", "surrogatepass")) >= room
         ]
         counted = list(
             dict.fromkeys(
@@ -250,8 +257,8 @@ class LocalNetwork(ABC, Generic[Row]):
 def _size(request: Generate | Pair) -> int:
     """An upper bound of the request's tokens that needs no tokenizer: bytes, and what is to be written."""
     if isinstance(request, Pair):
-        return len((request.context + request.continuation).encode()) + 1
-    text = len(request.prompt.flat.encode())
+        return len((request.context + request.continuation).encode("utf-8", "surrogatepass")) + 1
+    text = len(request.prompt.flat.encode("utf-8", "surrogatepass"))
     return (text + 1 + request.sampling.max_new_tokens) * max(request.sampling.n, request.sampling.beams)
 
 

@@ -62,9 +62,11 @@ def _decoded(text: str) -> Reply | None:
     """The reply that a text of the store says, or None where the text is damaged."""
     try:
         data = json.loads(text)
-    except ValueError:
+        if isinstance(data, dict):
+            return decode_scores(data)
+    except (ValueError, TypeError, KeyError):
         return None
-    return decode_scores(data) if isinstance(data, dict) else data
+    return data if isinstance(data, list) and all(isinstance(one, str) for one in data) else None
 
 
 @dataclass(frozen=True, slots=True)
@@ -102,7 +104,7 @@ class Remembered:
         versions = {name: importlib.metadata.version(name) for name in _COMPUTING} if device else {}
         self.identity: dict[str, str] = {
             "weights": model.fingerprint or f"run:{run or uuid.uuid4().hex}:{model.name}",
-            "device": device,
+            "device": str(getattr(model, "device_name", device)),
             "dtype": str(getattr(model, "dtype", "")),
             "answers": ANSWERS_VERSION,
         } | versions
@@ -141,7 +143,10 @@ class Remembered:
         return replies
 
     def attempt(self, requests: Asked, columns: Columns = LOG_PROB) -> list[Reply]:
-        """A reply to each request, in order; each new one is durable when its batch is done, failures are not kept."""
+        """A reply to each request, in order; each new one is durable when its batch is done, failures are not kept.
+
+        Of a batch that shapes its answers nothing is kept when one fails: the batch is computed again by the next run.
+        """
         plan = planned(self.model, requests)
         places = self._places(requests, plan, columns)
         found = self.store.get({place.key for place in places})
@@ -157,13 +162,15 @@ class Remembered:
             todo += [indices if self.batch_sensitive else sorted(lacking.values())] if lacking else []
         self.on_batch(len(requests) - sum(map(len, todo)))
         for number, batch in answered(self.model, [[requests[i] for i in part] for part in todo], columns):  # type: ignore[misc]
-            fresh = {}
+            kept = {}
             for i, reply in zip(todo[number], batch, strict=True):
                 replies[places[i].key] = reply
                 if not isinstance(reply, Failed):
                     place = places[i]
-                    fresh[place.key] = Kept(place.key, place.request, place.batch, _encoded(reply))
-            self.store.put(self.identity, fresh.values())
+                    kept[place.key] = Kept(place.key, place.request, place.batch, _encoded(reply))
+            # Beside a failure the others were computed in smaller batches than the one that is part of their key.
+            if not self.batch_sensitive or len(kept) == len({places[i].key for i in todo[number]}):
+                self.store.put(self.identity, kept.values())
             self.computed += len(todo[number])
             self.on_batch(len(todo[number]))
         return [replies[place.key] for place in places]
@@ -186,7 +193,8 @@ class Remembered:
         """Why each request is not found in the store; "" where it is."""
         places = self._places(requests, planned(self.model, requests), columns)
         found = self.store.get({place.key for place in places})
-        return ["" if place.key in found else self._why(place, self.store.akin(place.request)) for place in places]
+        whole = {key for key, text in found.items() if _decoded(text) is not None}
+        return ["" if place.key in whole else self._why(place, self.store.akin(place.request)) for place in places]
 
     def _why(self, place: _Place, akin: list[Akin]) -> str:
         if not akin:

@@ -67,7 +67,7 @@ class RemoteModel:
 
     @property
     def notes(self) -> tuple[str, ...]:
-        """What a reader of the report has to know; counts are those of this process."""
+        """What a reader of the report has to know."""
         endpoint = self._endpoint
         reused = (
             "were also taken from earlier runs (--reuse-remote), though the weights may have changed since"
@@ -75,13 +75,17 @@ class RemoteModel:
             else "were reused only within this run"
         )
         notes = [f"The weights behind {self._endpoint.url} cannot be verified: its answers {reused}."]
-        if endpoint.sent:
-            notes.append(f"{endpoint.sent} requests were sent, {endpoint.again} of them after a failed attempt.")
         if endpoint.refused:
             notes.append(f"The server refused {endpoint.refused} requests, the first because: {endpoint.refusal}")
         if endpoint.given_up:
             notes.append(f"{endpoint.given_up} requests were given up, the first because: {endpoint.trouble}")
         return tuple(notes)
+
+    @property
+    def usage(self) -> list[str]:
+        """What this process spent; a run that was resumed spent more, so it is no part of the result."""
+        endpoint = self._endpoint
+        return [f"{endpoint.sent} requests were sent, {endpoint.again} of them after a failed attempt."]
 
     def plan(self, requests: Asked) -> list[list[int]]:
         """Every request is its own batch."""

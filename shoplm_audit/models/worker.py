@@ -42,6 +42,7 @@ class About:
     fingerprint: str
     batch_sensitive: bool
     device: str
+    device_name: str
     dtype: str
     parameters: int | None
     context: int | None
@@ -98,6 +99,7 @@ class Worker:
                 model.fingerprint,
                 model.batch_sensitive,
                 str(getattr(model, "device", "")),
+                str(getattr(model, "device_name", "")),
                 str(getattr(model, "dtype", "")),
                 getattr(model, "parameters", None),
                 getattr(model, "context", None),

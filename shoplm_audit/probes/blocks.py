@@ -15,7 +15,7 @@ __all__ = ["blocks_of"]
 
 
 def blocks_of(cases: Sequence[Case], rng: np.random.Generator, size: int) -> list[list[int]]:
-    """Divides cases into blocks of at least `size`, the last one perhaps smaller; clusters in random order, never cut.
+    """Divides cases into blocks of about `size`, the last one perhaps smaller; clusters in random order, never cut.
 
     Which case stands in which block depends on nothing that is known of it (its length, its answer), so the cases of
     the first blocks are a simple random sample of clusters.
@@ -24,9 +24,10 @@ def blocks_of(cases: Sequence[Case], rng: np.random.Generator, size: int) -> lis
     for position, case in enumerate(cases):
         clusters.setdefault(f"cluster\0{case.cluster}" if case.cluster else f"case\0{case.id}", []).append(position)
     names = list(clusters)
-    blocks: list[list[int]] = []
-    for number in rng.permutation(len(names)):
-        if not blocks or len(blocks[-1]) >= size:
-            blocks.append([])
-        blocks[-1] += clusters[names[number]]
-    return [sorted(block) for block in blocks]
+    # As many clusters in each, not as many cases: large ones would else stand more often in the first block.
+    each = max(1, -(-size * len(names) // max(1, len(cases))))
+    order = rng.permutation(len(names)).tolist()
+    return [
+        sorted(position for number in order[first : first + each] for position in clusters[names[number]])
+        for first in range(0, len(order), each)
+    ]

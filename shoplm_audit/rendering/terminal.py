@@ -62,8 +62,15 @@ def print_summary(audit: AuditResult, console: Console) -> None:
     _say(console, sentence, _STYLES[verdict])
 
 
-def print_plan(plan: Plan, console: Console) -> None:
-    """Prints what an audit would ask and how long it would take, then the smallest fault each gate can see."""
+def print_plan(plan: Plan, console: Console, *, budget: float | None = None, max_requests: int | None = None) -> None:
+    """Prints what an audit would ask and how long it would take, then the smallest fault each gate can see.
+
+    Args:
+        plan: the plan.
+        console: where it is printed.
+        budget: seconds that the audit may take, if it is bounded.
+        max_requests: what may be sent to a server, if that is bounded.
+    """
     stored = any(probe.known is not None for probe in plan.probes)
     rows = []
     for probe in plan.probes:
@@ -78,7 +85,7 @@ def print_plan(plan: Plan, console: Console) -> None:
     heads = ["Probe", "Cases", "Requests", *(["Stored"] * stored), "Read", "Written", "Computed", "Time"]
     _grid(heads, rows, console)
     _grid(["Gate", "Rule", "Sees with 80 % power"], [[gate.id, gate.rule, gate.sees] for gate in plan.gates], console)
-    for line in _costs(plan):
+    for line in (*_costs(plan), *_bounds(plan, budget, max_requests)):
         _say(console, line)
     _say(
         console,
@@ -106,6 +113,19 @@ def _costs(plan: Plan) -> Iterator[str]:
         batch = f", the largest batch about {_bytes(memory.batch)} more" if math.isfinite(memory.batch) else ""
         room = f"{_bytes(memory.free)} of {_bytes(memory.total)} are free"
         yield f"Memory on {memory.device}: the weights take {_bytes(memory.weights)}{batch}; {room} with them loaded."
+
+
+def _bounds(plan: Plan, budget: float | None, max_requests: int | None) -> Iterator[str]:
+    """What bounds on time and requests would do to the audit."""
+    seconds = sum(probe.seconds for probe in plan.probes if math.isfinite(probe.seconds))
+    if budget is not None and seconds > budget:
+        yield (
+            f"--budget {_duration(budget)} would be up after about {budget / seconds:.0%} of the cases, a random part "
+            "of them. The table of gates is for all cases: with fewer, each sees less."
+        )
+    requests = sum(probe.served.requests for probe in plan.probes)
+    if max_requests is not None and requests > max_requests:
+        yield f"--max-requests {max_requests:,} would end the audit before its {requests:,} requests are sent (exit 4)."
 
 
 def _total(plan: Plan) -> str:

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from shoplm_audit.errors import DataError
+from shoplm_audit.errors import DataError, MachineError
 from shoplm_audit.evidence.claiming import claimed
 
 HOLD = """
@@ -34,16 +34,24 @@ def test_a_folder_is_one_process_s_until_that_ends_however_it_ends(tmp_path: Pat
         holder.send_signal(signal.SIGKILL)
         holder.communicate()
     with claimed(tmp_path, "audit") as again:
-        assert again == token
+        assert again == token  # it was interrupted, so this is the same run
+    with claimed(tmp_path, "audit") as later:
+        assert later != token  # that one ended
 
 
 def test_a_folder_of_another_audit_is_refused_and_stays_as_it_is(tmp_path: Path) -> None:
-    with claimed(tmp_path, "one") as token:
-        pass
+    with pytest.raises(KeyboardInterrupt), claimed(tmp_path, "one") as token:
+        raise KeyboardInterrupt
     with pytest.raises(DataError, match="another audit"), claimed(tmp_path, "two"):
         pass
     with claimed(tmp_path, "one") as again:
         assert again == token
-    (tmp_path / "run.json").write_text('{"identity"')
+    (tmp_path / ".run.json").write_text('{"identity"')
     with pytest.raises(DataError, match="cannot be read"), claimed(tmp_path, "one"):
+        pass
+
+
+def test_a_full_disk_is_one_line(tmp_path: Path) -> None:
+    (tmp_path / ".run.json.part").mkdir()  # as good as no room: nothing can be written there
+    with pytest.raises(MachineError, match="cannot be marked"), claimed(tmp_path, "one"):
         pass

@@ -189,9 +189,9 @@ def test_it_is_the_model_of_one_process(reviews: Distributed, alone: Any) -> Non
     assert min(len(alone.plan(PAIRS)), len(alone.plan(ASKS))) > 2
     long = [Pair("word " * 200, "end")]
     assert reviews.plan(long) == alone.plan(long)
-    assert reviews.notes[:-1] == alone.notes
+    assert reviews.notes == alone.notes
     both_ready(reviews)
-    assert "by 2 workers on 1 machine" in reviews.notes[-1]
+    assert "by 2 workers on 1 machine" in reviews.usage[-1]
 
 
 @with_ray
@@ -253,7 +253,7 @@ def test_a_worker_killed_in_mid_run_costs_no_answer(reviews: Distributed, alone:
         found[number] = bits(replies)
     assert [found[i] for i in range(len(batches))] == [bits(list(alone.compute(batch))) for batch in batches]
     assert reviews._fleet.again == again + 2
-    assert f"{again + 2} batches lost with a worker" in reviews.notes[-1]
+    assert f"{again + 2} batches lost with a worker" in reviews.usage[-1]
     assert len(reviews._fleet.workers) == 2
 
 

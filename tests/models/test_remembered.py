@@ -10,7 +10,7 @@ import pytest
 from fakes import Fake
 
 from shoplm_audit.errors import MachineError
-from shoplm_audit.models.asking import Failed, Reply
+from shoplm_audit.models.asking import Failed, Reply, attempted
 from shoplm_audit.models.remembered import Remembered, decode_scores, encode_scores
 from shoplm_audit.store import Kept, Store, digest
 from shoplm_audit.types import LOG_PROB, Columns, Generate, Mark, Pair, Prompt, Sampling, TokenScores
@@ -321,3 +321,101 @@ def test_versions_of_what_computes_are_in_the_key(
     assert later.explained(pairs)[0].startswith("asked before, but with other transformers (")
     later.score(pairs)
     assert later.computed == 1
+
+
+# Faults inside a batch --------------------------------------------------------------------------------
+
+
+class Bound(Fake):
+    """Answers depend on the batch; a fault can come once for a whole batch, or stick to one request."""
+
+    once: bool = False
+    sticks: str = ""
+
+    def generate(self, requests: list[Generate]) -> list[str]:
+        self._count(len(requests))
+        if self.once and len(requests) > 1:
+            self.once = False
+            raise RuntimeError("a passing fault")
+        if any(one.prompt.flat == self.sticks for one in requests):
+            raise RuntimeError("a fault of this request")
+        return [f"{one.prompt.flat} of {len(requests)}" for one in requests]
+
+
+def bound(**faults: object) -> Bound:
+    made = Bound(batch_sensitive=True)
+    for name, value in faults.items():
+        setattr(made, name, value)
+    return made
+
+
+def test_after_a_passing_fault_the_answers_are_those_of_the_whole_batch(store: Store) -> None:
+    assert Remembered(bound(once=True), store).generate(ASKS[:8]) == [f"prompt {i} of 8" for i in range(8)]
+    assert Remembered(bound(), store).computed == 0
+
+
+def test_beside_a_failure_nothing_is_kept_under_the_key_of_the_whole_batch(store: Store) -> None:
+    replies = Remembered(bound(sticks="prompt 3"), store).attempt(ASKS[:8])
+    assert [isinstance(one, Failed) for one in replies] == [i == 3 for i in range(8)]
+    assert _all(store) == {}
+    # Once the fault is gone, the batch is one again.
+    assert Remembered(bound(), store).generate(ASKS[:8]) == [f"prompt {i} of 8" for i in range(8)]
+
+
+@pytest.mark.parametrize(
+    "fault", [MemoryError(), OSError(28, "No space left"), RuntimeError("CUDA error: launch failed")]
+)
+def test_a_fault_of_the_machine_ends_the_run_and_counts_against_no_model(fault: Exception) -> None:
+    class Here(Fake):
+        def compute(self, batch: object, columns: Columns = LOG_PROB) -> list[Reply]:
+            raise fault
+
+    with pytest.raises(MachineError, match="run the same command"):
+        attempted(Here(), ASKS[:3])
+    # A user's own function may raise what it likes: that is its failure.
+    assert all(isinstance(one, Failed) for one in attempted(_raising(fault), ASKS[:3]))
+
+
+def _raising(fault: Exception) -> Fake:
+    def write(prompt: str, sample: int) -> str:
+        raise fault
+
+    return Fake(write)
+
+
+def test_the_other_requests_of_a_batch_and_their_order_are_in_the_key(store: Store) -> None:
+    Remembered(bound(), store).generate(ASKS[:4])
+    for others in (ASKS[1:5], ASKS[:4][::-1]):
+        model = Remembered(bound(), store)
+        model.generate(others)
+        assert model.computed == 4
+
+
+@pytest.mark.parametrize("text", ["{}", '{"log_prob": "x"}', "5", "[1]", "null", "[", '"text"'])
+def test_a_reply_that_is_none_is_computed_again(store: Store, text: str) -> None:
+    Remembered(Fake(), store).generate(ASKS[:1])
+    store._connection.execute("UPDATE replies SET reply = ?", (text,))
+    model = Remembered(Fake(), store)
+    assert model.known(ASKS[:1]) == 0
+    assert model.generate(ASKS[:1]) == ["prompt 0#0"]
+    assert model.computed == 1
+
+
+def test_an_answer_is_on_the_disk_when_put_returns(tmp_path: Path) -> None:
+    with Store(tmp_path / "s.sqlite") as opened:
+        assert opened._connection.execute("PRAGMA synchronous").fetchone() == (2,)
+        assert opened._connection.execute("PRAGMA journal_mode").fetchone() == ("wal",)
+        with pytest.raises(MachineError):
+            opened.put({}, [Kept("a", "", "", '"1"'), Kept(None, "", "", '"2"')])  # type: ignore[arg-type]
+        assert opened.get(["a"]) == {}
+
+
+def test_what_is_no_store_keeps_its_mode(tmp_path: Path) -> None:
+    readme = tmp_path / "README.md"
+    readme.write_text("not a database " * 100)
+    readme.chmod(0o644)
+    for path in (readme, tmp_path):
+        before = stat.S_IMODE(path.stat().st_mode)
+        with pytest.raises(MachineError):
+            Store(path)
+        assert stat.S_IMODE(path.stat().st_mode) == before

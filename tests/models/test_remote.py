@@ -189,7 +189,7 @@ def test_a_passing_fault_is_tried_again_and_one_that_stays_costs_only_its_reques
     assert raised is None
     assert found == {i: [[f"answer to p{i} with seed None"]] for i in range(6)}
     assert len(server.asked) == 8
-    assert model.notes[1] == "8 requests were sent, 2 of them after a failed attempt."
+    assert model.usage[0] == "8 requests were sent, 2 of them after a failed attempt."
 
     server.fail_when(lambda body: body["messages"][0]["content"] == "p3", fault)
     found, raised = _answers(model, _asks(6))
@@ -198,7 +198,7 @@ def test_a_passing_fault_is_tried_again_and_one_that_stays_costs_only_its_reques
     assert list(_failed(found)) == [3]
     assert _failed(found)[3].startswith("given up after 3 attempts: ")
     assert len(server.asked) == 8 + 5 + 3
-    assert model.notes[2].startswith("1 requests were given up, the first because: ")
+    assert model.notes[1].startswith("1 requests were given up, the first because: ")
 
 
 def test_a_request_that_stalls_is_given_up_and_the_others_are_answered(server: Loopback) -> None:
@@ -228,7 +228,7 @@ def test_a_refused_request_fails_at_once_and_alone(fault: Fault, server: Loopbac
     assert len(server.asked) == 4
     if fault.status != 200:
         assert f"({fault.status}: " in _failed(found)[1]
-        assert model.notes[2].startswith("The server refused 1 requests, the first because: ")
+        assert model.notes[1].startswith("The server refused 1 requests, the first because: ")
     with pytest.raises(MachineError, match='"tiny" at http'):
         model.generate([Generate(Prompt("p1"))])
 

@@ -41,7 +41,7 @@ def test_blocks_divide_the_cases_and_never_a_cluster() -> None:
         for place in block:
             homes.setdefault(many[place].cluster, set()).add(number)
     assert all(len(home) == 1 for home in homes.values())
-    assert all(20 <= len(block) < 24 for block in blocks[:-1])
+    assert all(20 <= len(block) <= 24 for block in blocks[:-1])
 
 
 def test_which_cases_come_first_is_chance_and_follows_from_the_seed() -> None:
@@ -50,6 +50,25 @@ def test_which_cases_come_first_is_chance_and_follows_from_the_seed() -> None:
     first = blocks_of(many, np.random.default_rng(3), 40)[0]
     assert abs(np.mean(first) - 199.5) < 4 * 115.5 / np.sqrt(40)
     assert first == blocks_of(many, np.random.default_rng(3), 40)[0] != blocks_of(many, np.random.default_rng(4), 40)[0]
+
+
+def test_large_clusters_stand_no_more_often_in_the_first_block_than_small_ones() -> None:
+    # 40 clusters of 20 cases and 400 of one: filling blocks up to a number of cases would end them with large ones.
+    many = [Case(f"l{i}", cluster=f"k{i // 20}") for i in range(800)] + [Case(f"s{i}") for i in range(400)]
+    large = []
+    for seed in range(400):
+        first = blocks_of(many, np.random.default_rng(seed), 16)[0]
+        clusters = {many[place].cluster or many[place].id for place in first}
+        large.append(sum(name.startswith("k") for name in clusters) / len(clusters))
+    assert abs(np.mean(large) - 40 / 440) < 4 * np.std(large) / 20
+
+
+def test_a_seed_decides_the_blocks() -> None:
+    many = [suite("one", 240)]
+    first, same, other = (
+        sittings_of(many, Material(lambda *_: Prompt(""), seed=seed), {}, limited=True)[0].left for seed in (1, 1, 2)
+    )
+    assert first == same != other
 
 
 def test_without_a_limit_of_time_a_probe_is_asked_as_a_whole() -> None:
