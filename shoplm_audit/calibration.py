@@ -20,7 +20,7 @@ from shoplm_audit.types import Columns, Generate, Model, Pair
 
 __all__ = ["Memory", "Trial", "on_a_server", "tokens_of", "written_by"]
 
-_PATIENCE = 1.5  # seconds that a trial may grow to
+_PATIENCE = 3.0  # seconds that a trial may grow to
 _GROWTH = 4
 _MOST = 256  # requests of one trial: a batch of the largest kind
 _WRITTEN = 8  # tokens of a text in a trial
@@ -128,7 +128,7 @@ class Trial:
             if count >= len(groups) or len(some) * _GROWTH > _MOST:
                 return some, spent
             # Four times the requests took so much longer the last time; in larger batches many take hardly longer.
-            slower = min(_GROWTH, max(1.0, spent / before)) if before else _GROWTH
+            slower = min(_GROWTH, max(1.0, spent / before)) if before else _GROWTH / 2
             if time.perf_counter() - since + spent * slower > _PATIENCE:
                 return some, spent
             count, before = count * _GROWTH, spent

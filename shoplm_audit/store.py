@@ -15,7 +15,7 @@ from pathlib import Path
 from types import TracebackType
 from typing import Any
 
-from shoplm_audit.errors import MachineError
+from shoplm_audit.errors import DataError, MachineError
 
 __all__ = ["Akin", "Kept", "Store", "digest"]
 
@@ -52,6 +52,10 @@ class Akin:
     batch: str
 
 
+class _NoStore(Exception):
+    """What lies there is something else."""
+
+
 class Store:
     """A key-value table in SQLite (WAL): what was put is durable when `put` returns, also after `kill -9`.
 
@@ -59,7 +63,8 @@ class Store:
     a request was not found.
 
     Raises:
-        MachineError: the file cannot be opened or written (no such folder, no space, another kind of file).
+        DataError: another kind of file.
+        MachineError: the file cannot be opened or written (no such folder, no space).
     """
 
     def __init__(self, path: Path) -> None:
@@ -67,17 +72,27 @@ class Store:
         try:
             path.parent.mkdir(parents=True, exist_ok=True)
             if path.exists() and not path.is_file():
-                raise OSError("it is no file")
+                raise _NoStore("it is no file")
             # Answers can hold what a model gave away. SQLite gives its journal the mode that the file has by then.
             path.touch(mode=0o600)
             self._connection = sqlite3.connect(path, timeout=_PATIENCE)
+            self._check_kind()
             self._write_ahead()
             self._connection.execute("PRAGMA synchronous=FULL")
             self._connection.executescript(_SCHEMA)
-        except (OSError, sqlite3.Error) as fault:
+        except (_NoStore, sqlite3.DatabaseError) as fault:
+            if isinstance(fault, sqlite3.OperationalError):
+                raise MachineError(f"{path}: cannot be used as a store of answers ({fault}). Free space?") from fault
+            raise DataError(f"{path}: no store of answers ({fault}). Name another with --store.") from fault
+        except OSError as fault:
             raise MachineError(
                 f"{path}: cannot be used as a store of answers ({fault}). Name another with --store."
             ) from fault
+
+    def _check_kind(self) -> None:
+        tables = {name for (name,) in self._connection.execute("SELECT name FROM sqlite_master WHERE type = 'table'")}
+        if tables and not tables & {"replies", "answers"}:  # "answers" is what the first stores held
+            raise _NoStore("it is another program's database")
 
     def _write_ahead(self) -> None:
         # SQLite waits for every other lock, but not always for this switch, when a new file is opened by several.

@@ -288,7 +288,10 @@ def _check_head(out: Path, line: bytes, head: Mapping[str, Any]) -> None:
     if differ:
         raise DataError(f"{out}: holds the scores of another run (other {differ}). {_OTHER}")
     if not known["fingerprint"]:
-        raise DataError(f"{out}: whether it is of the same model cannot be told of one without fingerprint. {_OTHER}")
+        raise DataError(
+            f"{out}: whether it is of the same model cannot be told of one without fingerprint (a server's name passes "
+            f"for one with --reuse-remote, from the start). {_OTHER}"
+        )
 
 
 def _short(value: object) -> str:

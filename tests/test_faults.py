@@ -17,7 +17,7 @@ import numpy as np
 import pytest
 
 from shoplm_audit import Case, Generate, Probe, Prompt, Suite, audit, mean_of, rate_of
-from shoplm_audit.errors import MachineError, ModelError
+from shoplm_audit.errors import DataError, MachineError, ModelError
 from shoplm_audit.store import Kept, Store
 from shoplm_audit.types import Pair, Score
 
@@ -191,7 +191,7 @@ def test_a_half_written_store_is_refused_or_right_and_never_wrong(
                 found = store.get(right)
                 store.put({}, [Kept("fresh", "", "", "1")])
             outcomes.append("right" if found.items() <= right.items() else "wrong")
-        except MachineError as fault:
+        except (DataError, MachineError) as fault:
             outcomes.append("refused" if "--store" in str(fault) else str(fault))
     assert set(outcomes) <= {"right", "refused"}
     assert "refused" in outcomes
@@ -356,12 +356,36 @@ def test_a_function_that_ends_the_program_is_no_passed_audit() -> None:
         audit(CallableModel(leaves, "leaves"), suite_of(3))
 
 
-def test_a_fault_of_the_program_is_not_the_exit_code_of_a_failed_gate(forks: Forks, tmp_path: Path) -> None:
-    (tmp_path / "store.sqlite").mkdir()
-    done = forks("cache", "explain", "bias", "--model", "python:json:dumps", "--store", tmp_path / "store.sqlite")
-    assert done["code"] == 2
-    done = forks(
-        "run", "bias", "--model", "python:json:dumps", "--store", tmp_path / "store.sqlite", "--out", tmp_path / "r"
+def test_a_fault_of_the_program_is_not_the_exit_code_of_a_failed_gate(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    from shoplm_audit import cli
+
+    def broken() -> None:
+        raise ZeroDivisionError("a bug")
+
+    monkeypatch.setattr(cli, "app", broken)
+    with pytest.raises(SystemExit) as end:
+        cli.main()
+    assert end.value.code == 4
+    assert "ZeroDivisionError: a bug" in capsys.readouterr().err
+
+
+def test_who_has_seen_enough_does_not_fail_a_gate(process_environment: dict[str, str]) -> None:
+    long = """
+import sys
+from shoplm_audit import cli
+import typer
+cli.app = lambda: typer.main.get_command(made)()
+made = typer.Typer()
+@made.command()
+def talk():
+    for _ in range(100_000):
+        typer.echo("word " * 20)
+cli.main()
+"""
+    program = f"{{ {sys.executable} -c '{long}'; echo $? >&2; }} | head -c 5"
+    done = subprocess.run(
+        ["bash", "-c", program], env=process_environment, capture_output=True, text=True, timeout=120, check=False
     )
-    assert done["code"] == 4
-    assert "--store" in done["said"]
+    assert done.stderr.strip() == "141"

@@ -186,7 +186,7 @@ def test_a_fast_model_is_tried_in_batches_as_large_as_its_own_and_a_slow_one_wit
     planned({"model": clocked}, weigh, count=400)
     assert 100 < max(clocked.batches) <= 256
     clocked.batches.clear()
-    clocked.start = 0.5
+    clocked.start = 2.5
     planned({"model": clocked}, weigh, count=400)
     assert max(clocked.batches) == 3  # one case
     assert len(clocked.batches) <= 3

@@ -70,19 +70,19 @@ def main() -> None:
     except Unsupported as fault:
         typer.echo(f"error: this model cannot do that: {fault}", err=True)
         sys.exit(2)
-    except BrokenPipeError:
-        # Who read it (head, less) has seen enough; Python would complain once more when it closes.
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
-        sys.exit(141)
-    except Exception:
+    except Exception as fault:
+        if _closed_pipe(fault):
+            sys.exit(141)
         # A fault of this program: Python's own exit code would say that a gate failed.
         import traceback
 
         traceback.print_exc()
         sys.exit(4)
     except (KeyboardInterrupt, SystemExit) as end:
-        # Typer makes a silent exit of Ctrl-C.
+        # Typer makes a silent exit of Ctrl-C, and like rich an exit 1 of a closed pipe, which would say a gate failed.
         if isinstance(end, SystemExit) and end.code != 130:
+            if _closed_pipe(end):
+                sys.exit(141)
             raise
         typer.echo(
             "\ninterrupted: what was answered, or learned up to the last saved state, is kept; "
@@ -90,3 +90,14 @@ def main() -> None:
             err=True,
         )
         sys.exit(130)
+
+
+def _closed_pipe(fault: BaseException | None) -> bool:
+    """Whether who reads the output (head, less) has seen enough; 141 is what a shell says of that."""
+    while fault is not None and not isinstance(fault, BrokenPipeError):
+        fault = fault.__context__
+    if fault is None:
+        return False
+    if sys.__stdout__ is not None:  # Python complains once more when it closes
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.__stdout__.fileno())
+    return True

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import re
 from collections.abc import Iterator, Mapping
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
@@ -124,11 +125,11 @@ class Asked:
 
 
 def pairs_of(option: str, values: list[str] | None) -> dict[str, str]:
-    """NAME=VALUE options as a mapping; a name that is given twice is an error."""
+    """NAME=VALUE options as a mapping; a name that is given twice is an error. `--map product=` says there is none."""
     pairs = {}
     for value in values or []:
         key, equals, rest = value.partition("=")
-        if not (key and equals and rest):
+        if not (key and equals and (rest or option == "--map")):
             raise ConfigError(f'{option} "{value}": it has to be NAME=VALUE.')
         if key in pairs:
             raise ConfigError(f'{option} "{value}": {key} was given already.')
@@ -252,23 +253,24 @@ class Loading:
 
 # Models that this process asks itself, whatever the engine.
 _ELSEWHERE = ("openai:", "recorded:", "python:")
-_SECONDS = {"s": 1, "m": 60, "h": 3600}
+_TIME = re.compile(r"(?:(?P<h>[\d.]+)h)?(?:(?P<m>[\d.]+)m)?(?:(?P<s>[\d.]+)s?)?")
 
 
 def seconds_of(time: str) -> float:
-    """A time in seconds.
+    """A time in seconds; a bare number is seconds.
 
-    >>> seconds_of("90"), seconds_of("10m"), seconds_of("1.5h")
+    >>> seconds_of("90"), seconds_of("10m"), seconds_of("1h30m")
     (90.0, 600.0, 5400.0)
 
     Raises:
         ConfigError: it is no time above zero.
     """
-    number, unit = (time[:-1], _SECONDS[time[-1]]) if time[-1:] in _SECONDS else (time, 1)
+    found = _TIME.fullmatch(time)
     try:
-        seconds = float(number) * unit
+        parts = {unit: float(number or 0) for unit, number in found.groupdict().items()} if found else {}
     except ValueError:
-        seconds = 0.0
+        parts = {}
+    seconds = 3600 * parts.get("h", 0.0) + 60 * parts.get("m", 0.0) + parts.get("s", 0.0)
     if not 0 < seconds < math.inf:
-        raise ConfigError(f'--budget "{time}": it has to be a time above zero, such as 90s, 10m or 2h.')
+        raise ConfigError(f'--budget "{time}": it has to be a time above zero, such as 90s, 10m or 1h30m.')
     return seconds

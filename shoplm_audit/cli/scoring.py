@@ -113,7 +113,7 @@ class _Texts:
 
 def _settings(scorer: Model, texts: _Texts) -> dict[str, Any]:
     """All that decides the rows of a file but how many, as plain data."""
-    from shoplm_audit.models.remembered import _COMPUTING, ANSWERS_VERSION
+    from shoplm_audit.models.remembered import COMPUTING, ANSWERS_VERSION
 
     device = getattr(scorer, "device", "")
     return {
@@ -123,7 +123,7 @@ def _settings(scorer: Model, texts: _Texts) -> dict[str, Any]:
         "dtype": getattr(scorer, "dtype", ""),
         "answers": ANSWERS_VERSION,
         # What scores elsewhere does not depend on what is installed here.
-        **({name: importlib.metadata.version(name) for name in _COMPUTING} if device else {}),
+        **({name: importlib.metadata.version(name) for name in COMPUTING} if device else {}),
         "kind": texts.kind,
         "data": f"sha256:{texts.digest}",
     }

@@ -29,6 +29,7 @@ __all__ = ["Call", "Endpoint", "Garbled", "RemoteSettings"]
 
 _FIRST_WIDTH = 4
 _LONGEST_PAUSE = 30.0
+_STRANGERS = 5  # so many refused before a first answer: the server means all of them
 # Passing faults: request timeout, conflict, too early, too many requests; and whatever is the server's own (5xx).
 _PASSING = (408, 409, 425, 429)
 _NO_SUCH_ROUTE = (404, 405, 501)
@@ -148,7 +149,7 @@ class Endpoint:
     def __init__(self, url: str, model: str, settings: RemoteSettings) -> None:
         self._exchange, self._settings = Exchange(url, model, settings.timeout), settings
         self.url, self.model = self._exchange.url, model
-        self.sent = self.again = self.refused = self.given_up = 0
+        self.sent = self.again = self.answered = self.refused = self.given_up = 0
         self.refusal = self.trouble = ""
         self._jitter = np.random.default_rng(0)
         self._width = float(min(_FIRST_WIDTH, settings.concurrency))
@@ -248,6 +249,7 @@ class Endpoint:
             why = str(fault) if isinstance(fault, Garbled) else "it is not JSON"
             raise _Again(f"the server's answer cannot be read: {why}") from fault
         self._lives()
+        self.answered += 1
         if flown >= int(self._width):
             self._width = min(float(self._settings.concurrency), self._width + 1 / self._width)
         return reply
@@ -264,10 +266,17 @@ class Endpoint:
                 f'{self.url} knows no model "{self.model}" or no chats ({refusal.status}: {refusal.reason}). Check '
                 "the name after # and the URL before it, which often ends in /v1."
             )
-        self._lives()
         if call.refused(refusal):
+            self._lives()
             raise _Again(refusal.reason)
         self.refused += 1
+        if not self.answered and self.refused >= _STRANGERS:
+            # Some servers say 400 of a model that they do not have.
+            raise ModelError(
+                f"{self.url} refused the first {self.refused} requests and answered none "
+                f"({refusal.status}: {refusal.reason}). Check the name after #, and what the server takes."
+            )
+        self._lives()
         self.refusal = self.refusal or refusal.reason
         return Failed(f"the server refused the request ({refusal.status}: {refusal.reason})")
 
@@ -302,7 +311,7 @@ class Endpoint:
 
     def _dead(self, why: str) -> MachineError:
         return MachineError(
-            f"{self.url} does not answer: {why}. What was answered is kept: run the same command again when it does."
+            f"{self.url} gives no answers: {why}. What was answered is kept: run the same command again when it does."
         )
 
     def _spent(self) -> MachineError:

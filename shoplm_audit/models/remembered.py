@@ -23,11 +23,12 @@ from shoplm_audit.record import TrainingRecord
 from shoplm_audit.store import Akin, Kept, Store, digest
 from shoplm_audit.types import LOG_PROB, Columns, Generate, Model, Pair, Sampling, TokenScores
 
-__all__ = ["ANSWERS_VERSION", "Remembered", "decode_scores", "encode_scores"]
+__all__ = ["ANSWERS_VERSION", "COMPUTING", "Remembered", "decode_scores", "encode_scores"]
 
 ANSWERS_VERSION = "2"  # raised whenever the code that computes answers changes what they are
 # The libraries whose code computes answers in this process or in a worker's.
-_COMPUTING = ("torch", "transformers", "tokenizers")
+_CALLED = {"weights": "weights, tokenizer, template or adapter", "answers": "version of this program"}
+COMPUTING = ("torch", "transformers", "tokenizers")
 
 
 def _plain(request: Generate | Pair) -> dict[str, Any]:
@@ -101,7 +102,7 @@ class Remembered:
         self.on_batch = on_batch
         self.computed = 0
         device = str(getattr(model, "device", ""))
-        versions = {name: importlib.metadata.version(name) for name in _COMPUTING} if device else {}
+        versions = {name: importlib.metadata.version(name) for name in COMPUTING} if device else {}
         self.identity: dict[str, str] = {
             "weights": model.fingerprint or f"run:{run or uuid.uuid4().hex}:{model.name}",
             "device": str(getattr(model, "device_name", device)),
@@ -207,7 +208,8 @@ class Remembered:
         candidates = [(self._differing(one.identity), one.identity) for one in akin]
         names, identity = min(candidates, key=lambda candidate: len(candidate[0]))
         return "asked before, but with " + ", ".join(
-            f"other {name} ({_short(identity.get(name, 'none'))}, now {_short(self.identity[name])})" for name in names
+            f"other {_CALLED.get(name, name)} ({_short(identity.get(name, 'none'))}, now {_short(self.identity[name])})"
+            for name in names
         )
 
     def _differing(self, identity: Mapping[str, str]) -> list[str]:

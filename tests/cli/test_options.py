@@ -23,3 +23,9 @@ def test_the_demo_is_no_model_that_can_be_loaded_and_says_what_is(
     monkeypatch.chdir(tmp_path)
     with pytest.raises(ModelError, match="runs/demo/plain/model"):
         load_model("demo")
+
+
+def test_a_field_that_a_file_does_not_have_is_mapped_to_nothing() -> None:
+    assert pairs_of("--map", ["product=", "text=评论"]) == {"product": "", "text": "评论"}
+    with pytest.raises(ConfigError):
+        pairs_of("--with", ["reference="])

@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 from fakes import Fake
 
-from shoplm_audit.errors import MachineError
+from shoplm_audit.errors import DataError, MachineError
 from shoplm_audit.models.asking import Failed, Reply, attempted
 from shoplm_audit.models.remembered import Remembered, decode_scores, encode_scores
 from shoplm_audit.store import Kept, Store, digest
@@ -213,7 +213,10 @@ def test_why_a_request_is_not_found_is_told(store: Store) -> None:
     assert same.explained(PAIRS[:10]) == [""] * 10
     assert same.known(PAIRS[:10]) == 10
     assert "other requests" in same.explained(PAIRS[:5])[0]
-    assert "other weights (sha256:aaaaaaaaaaaaa..., now sha256:bbbbbbbbbbbbb...)" in other.explained(PAIRS[:10])[0]
+    assert (
+        "other weights, tokenizer, template or adapter (sha256:aaaaaaaaaaaaa..., now sha256:bbbbbbbbbbbbb...)"
+        in other.explained(PAIRS[:10])[0]
+    )
     assert "never asked" in same.explained(PAIRS[10:12])[0]
     assert "never asked" in same.explained(PAIRS[:10], Columns.RANK)[0]
     first.dtype = "float16"  # type: ignore[attr-defined]
@@ -259,7 +262,7 @@ def _all(store: Store) -> dict[str, str]:
 def test_another_kind_of_file_or_no_folder_is_one_line(tmp_path: Path) -> None:
     (tmp_path / "text").write_text("not a database, and long enough to be read as one" * 20)
     for path in (tmp_path / "text", tmp_path / "text" / "below"):
-        with pytest.raises(MachineError, match="--store") as fault:
+        with pytest.raises((DataError, MachineError), match="--store") as fault:
             Store(path)
         assert "\n" not in str(fault.value)
 
@@ -416,6 +419,19 @@ def test_what_is_no_store_keeps_its_mode(tmp_path: Path) -> None:
     readme.chmod(0o644)
     for path in (readme, tmp_path):
         before = stat.S_IMODE(path.stat().st_mode)
-        with pytest.raises(MachineError):
+        with pytest.raises(DataError, match="no store"):
             Store(path)
         assert stat.S_IMODE(path.stat().st_mode) == before
+
+
+def test_another_program_s_database_is_left_as_it_is(tmp_path: Path) -> None:
+    import sqlite3
+
+    path = tmp_path / "shop.sqlite"
+    with sqlite3.connect(path) as other:
+        other.execute("CREATE TABLE orders (id)")
+    other.close()
+    before = path.read_bytes()
+    with pytest.raises(DataError, match="another program"):
+        Store(path)
+    assert path.read_bytes() == before

@@ -341,7 +341,7 @@ def test_an_endpoint_that_goes_down_for_good_is_told_after_what_it_answered(serv
             if len(done) == 10:
                 server.stop()
 
-    with pytest.raises(MachineError, match=r"does not answer: no connection.*run the same command again"):
+    with pytest.raises(MachineError, match=r"gives no answers: no connection.*run the same command again"):
         ask()
     assert 10 <= len(done) < 40
     assert _failed(done) == {}
@@ -683,3 +683,19 @@ def test_texts_come_from_a_real_server_and_log_probabilities_do_not(serving: str
     assert model.generate(requests[:1]) == texts[:1]
     with pytest.raises(Unsupported, match="no log-probabilities"):
         model.score([Pair("The kettle is", " navy")])
+
+
+def test_a_server_that_refuses_all_it_is_first_asked_is_misnamed_and_no_model_fails() -> None:
+    with Loopback() as server:
+        server.fail_when(lambda _: server.answered == 0, Fault(400, body='{"error": {"message": "pinned to another"}}'))
+        asked = [Generate(Prompt(f"p{i}")) for i in range(12)]
+        with pytest.raises(ModelError, match=r"refused the first 5 requests and answered none.*pinned to another"):
+            RemoteModel(server.url, "tiny", RemoteSettings(backoff=0.001, concurrency=1)).generate(asked)
+
+
+def test_a_few_refusals_among_answers_are_those_of_their_requests() -> None:
+    with Loopback() as server:
+        server.fail_when(lambda body: "p1" in str(body), Fault(400))
+        model = RemoteModel(server.url, "tiny", RemoteSettings(backoff=0.001, concurrency=1))
+        replies = attempted(model, [Generate(Prompt(f"p{i}")) for i in range(20)])
+    assert sum(isinstance(reply, Failed) for reply in replies) == 11
