@@ -113,7 +113,7 @@ class _Texts:
 
 def _settings(scorer: Model, texts: _Texts) -> dict[str, Any]:
     """All that decides the rows of a file but how many, as plain data."""
-    from shoplm_audit.models.remembered import COMPUTING, ANSWERS_VERSION
+    from shoplm_audit.models.remembered import ANSWERS_VERSION, COMPUTING
 
     device = getattr(scorer, "device", "")
     return {

@@ -20,7 +20,7 @@ from loopback import Fault, Loopback, of_local
 from small_networks import CHAT, make_network, make_tokenizer
 
 from shoplm_audit.errors import ConfigError, MachineError, ModelError, Unsupported
-from shoplm_audit.models.asking import Failed, Reply
+from shoplm_audit.models.asking import Failed, Reply, attempted
 from shoplm_audit.models.exchange import seconds_to_wait
 from shoplm_audit.models.load import load_model
 from shoplm_audit.models.remote import RemoteModel, RemoteSettings
