@@ -5,6 +5,7 @@ python -m benchmarks.repeating [store] [statistics]
 
 from __future__ import annotations
 
+import subprocess
 import sys
 import tempfile
 import time
@@ -15,6 +16,7 @@ import numpy as np
 from shoplm_audit import uncertainty
 from shoplm_audit.engine import _told_of, audit
 from shoplm_audit.judging import Policy
+from shoplm_audit.metrics.quality import bleu_sums
 from shoplm_audit.observing import Sitting
 from shoplm_audit.prompts import Prompts
 from shoplm_audit.store import Store
@@ -22,12 +24,11 @@ from shoplm_audit.suites import load_suite
 from shoplm_audit.types import Case, Material, Observation, Prompt, Suite
 
 SUITES = ["task_quality", "faithfulness", "bias"]
-LIMIT = 100
 _WORDS = "the navy kettle holds 1.7 litres and has a lid of steel 藏青色 水壶 容量 一升七 不锈钢"
 
 
-def _folder_of_a_model(folder: Path) -> str:
-    """A random Llama of 9 M parameters with a tokenizer of its own."""
+def _folder_of_a_model(folder: Path, width: int, layers: int) -> str:
+    """A random Llama with a tokenizer of its own."""
     from tokenizers import Tokenizer, decoders, models, pre_tokenizers, trainers
     from transformers import LlamaConfig, LlamaForCausalLM, PreTrainedTokenizerFast
 
@@ -42,7 +43,12 @@ def _folder_of_a_model(folder: Path) -> str:
     texts = [str(text) for text in public_texts(shopworld(0, products=2000))]
     core.train_from_iterator(texts, trainer)
     tokenizer = PreTrainedTokenizerFast(tokenizer_object=core, eos_token="<|end|>")
-    sizes = {"hidden_size": 256, "intermediate_size": 768, "num_hidden_layers": 6, "num_attention_heads": 4}
+    sizes = {
+        "hidden_size": width,
+        "intermediate_size": 3 * width,
+        "num_hidden_layers": layers,
+        "num_attention_heads": 4,
+    }
     config = LlamaConfig(
         vocab_size=len(tokenizer), max_position_embeddings=1024, bos_token_id=0, eos_token_id=0, **sizes
     )
@@ -52,23 +58,37 @@ def _folder_of_a_model(folder: Path) -> str:
 
 
 def store() -> None:
-    """The same audit twice, in one process: computed, then answered from the store, with the same observations."""
+    """The same audit again: in one process, and as two commands, which load Python, torch and the weights each time."""
+    from transformers.utils import logging
+
     from shoplm_audit import load_model
 
-    with tempfile.TemporaryDirectory() as folder:
-        model = load_model(_folder_of_a_model(Path(folder) / "model"))
-        seconds, seen = [], []
-        with Store(Path(folder) / "store.sqlite") as answers:
-            for _ in range(3):
+    logging.disable_progress_bar()
+    for width, layers in ((256, 6), (512, 12)):
+        with tempfile.TemporaryDirectory() as folder:
+            spec = _folder_of_a_model(Path(folder) / "model", width, layers)
+            model = load_model(spec)
+            seconds, seen = [], []
+            with Store(Path(folder) / "store.sqlite") as answers:
+                for _ in range(3):
+                    started = time.perf_counter()
+                    seen.append(audit(model, SUITES, store=answers).observations)
+                    seconds.append(time.perf_counter() - started)
+            assert seen[0] == seen[1] == seen[2]
+            commands = []
+            for number in range(3):
+                options = ["--model", spec, "--store", f"{folder}/commands.sqlite", "--out", f"{folder}/{number}"]
                 started = time.perf_counter()
-                seen.append(audit(model, SUITES, limit=LIMIT, store=answers).observations)
-                seconds.append(time.perf_counter() - started)
-        assert seen[0] == seen[1] == seen[2]
-        again = min(seconds[1:])
-        print(
-            f"{', '.join(SUITES)}, {LIMIT} cases a probe, {model.parameters / 1e6:.1f} M parameters: "  # type: ignore[attr-defined]
-            f"computed {seconds[0]:.1f} s, from the store {again:.2f} s: {seconds[0] / again:.0f} times"
-        )
+                subprocess.run(
+                    [sys.executable, "-m", "shoplm_audit", "run", *SUITES, *options], capture_output=True, check=False
+                )
+                commands.append(time.perf_counter() - started)
+        millions = model.parameters / 1e6  # type: ignore[attr-defined]
+        print(f"{', '.join(SUITES)}, {millions:.1f} M parameters, {sum(map(len, seen[0].values())):,} cases")
+        for what, (first, *again) in (("in one process", seconds), ("as commands", commands)):
+            print(
+                f"  {what}: computed {first:.1f} s, from the store {min(again):.2f} s: {first / min(again):.0f} times"
+            )
 
 
 def statistics() -> None:
@@ -78,6 +98,7 @@ def statistics() -> None:
         sittings = _sittings(suite, cases // len(suite.probes))
         seconds = []
         for _ in range(3):
+            bleu_sums.cache_clear()  # what an audit computes once is computed once in each round
             started = time.perf_counter()
             told = _told_of(suite, sittings, Material(lambda *_: Prompt("")), Policy(), Prompts())
             seconds.append(time.perf_counter() - started)
