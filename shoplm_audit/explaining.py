@@ -40,9 +40,9 @@ def explained(
             if role not in models:
                 reasons += [f'there is no model for the role "{role}"'] * len(requests)
             elif role not in remembered:
-                reasons += [
-                    f"{models[role].name} cannot be recognised: only its unfinished run finds its answers"
-                ] * len(requests)
+                reasons += [f"{models[role].name} cannot be recognised: only its own run finds its answers"] * len(
+                    requests
+                )
             elif columns is not None:
                 pairs = [request.pair for request in requests if isinstance(request, Score)]
                 reasons += remembered[role].explained(pairs, columns)

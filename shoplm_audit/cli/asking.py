@@ -108,7 +108,10 @@ class Asked:
         sources = [(suite_folder(name) / "suite.py").read_text(encoding="utf-8") for name in self.names]
         specs = {"model": self.spec} | self.config.roles
         # What cannot be recognised by its content goes by how it was named.
-        weights = {role: model.fingerprint or f"{model.name}\0{specs.get(role)}" for role, model in models.items()}
+        weights = {
+            role: model.fingerprint or f"{model.name}\0{specs.get(role)}\0{getattr(model, 'source', '')}"
+            for role, model in models.items()
+        }
         # str(record) is the record's fields: the same rows give the same digest wherever the file lies.
         data = {kind: digest([str(row) for row in rows]) for kind, rows in self.records.items()}
         policy = self.config.model_dump(mode="json", include={"gates", "scope", "confidence", "limit"})

@@ -17,14 +17,12 @@ from shoplm_audit.errors import DataError, MachineError
 
 __all__ = ["claimed", "held"]
 
-_MARKER = ".run.json"  # hidden: it is no file of the run, and the manifest does not name it
+_MARKER = "run.json"
 
 
 @contextmanager
 def claimed(folder: Path, identity: str) -> Iterator[str]:
     """Holds the folder for an audit; the token it gives tells runs of unverifiable models apart.
-
-    An interrupted run finds its token again, one that follows a finished run gets another.
 
     The lock goes with the process, also by `kill -9`, so none is ever left behind.
 
@@ -33,9 +31,7 @@ def claimed(folder: Path, identity: str) -> Iterator[str]:
         MachineError: the disk is full.
     """
     with held(folder):
-        yield _token(folder, identity) or _renewed(folder, identity)
-        # A run that ended well is over: what nobody can recognise by its content is asked anew by the next one.
-        _renewed(folder, identity)
+        yield _token(folder, identity) or _begun(folder, identity)
 
 
 @contextmanager
@@ -67,7 +63,7 @@ def _locked(folder: Path, stack: ExitStack) -> bool:
 
 
 def _token(folder: Path, identity: str) -> str:
-    """The token of the unfinished run of this audit in the folder, or "" where nothing was begun."""
+    """The token of this audit's run in the folder, or "" where nothing was begun."""
     marker = folder / _MARKER
     if marker.is_file():
         try:
@@ -82,9 +78,9 @@ def _token(folder: Path, identity: str) -> str:
     return ""
 
 
-def _renewed(folder: Path, identity: str) -> str:
+def _begun(folder: Path, identity: str) -> str:
     token = uuid.uuid4().hex
-    part = folder / f"{_MARKER}.part"
+    part = folder / f".{_MARKER}.part"
     try:
         part.write_text(json.dumps({"identity": identity, "token": token}) + "\n", encoding="utf-8")
         part.replace(folder / _MARKER)

@@ -9,9 +9,11 @@ import importlib
 import os
 import sys
 from collections.abc import Callable, Sequence
+from pathlib import Path
 
 from shoplm_audit.errors import ModelError, Unsupported
 from shoplm_audit.models.decoding import before_stop
+from shoplm_audit.models.fingerprint import digest_of
 from shoplm_audit.record import TrainingRecord
 from shoplm_audit.types import LOG_PROB, Columns, Generate, Pair, TokenScores
 
@@ -27,6 +29,7 @@ class CallableModel:
     Args:
         function: from a list of prompts to as many texts, in order.
         name: how reports call it.
+        source: a digest of the file it stands in, or "": of the code it calls elsewhere it says nothing.
     """
 
     batch_sensitive = False
@@ -34,8 +37,8 @@ class CallableModel:
     parameters: int | None = None
     record: TrainingRecord | None = None
 
-    def __init__(self, function: Callable[[list[str]], list[str]], name: str) -> None:
-        self.name = name
+    def __init__(self, function: Callable[[list[str]], list[str]], name: str, source: str = "") -> None:
+        self.name, self.source = name, source
         self._function = function
 
     def generate(self, requests: Sequence[Generate]) -> list[str]:
@@ -97,4 +100,6 @@ def imported(place: str) -> CallableModel:
     function = getattr(module, function_name, None)
     if not callable(function):
         raise ModelError(f'The module "{module_name}" has no function "{function_name}" (python:{place}).')
-    return CallableModel(function, name=f"{module_name}.{function_name}")
+    file = Path(getattr(module, "__file__", None) or "")
+    source = digest_of(file) if file.is_file() else ""
+    return CallableModel(function, name=f"{module_name}.{function_name}", source=source)

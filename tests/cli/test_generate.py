@@ -83,7 +83,7 @@ def test_reviews_are_watermarked_and_labelled_and_their_key_is_kept_beside_them(
         for name in ("r.jsonl", "u.jsonl")
     }
     # A key is new each time: of one text in a hundred without it, p is below 0.01.
-    assert statistics.median(p_of["r.jsonl"]) < 1e-3
+    assert statistics.median(p_of["r.jsonl"]) < 1e-2
     assert statistics.median(p_of["u.jsonl"]) > 0.02
 
 

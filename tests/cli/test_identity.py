@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from pathlib import Path
 
 import pytest
 from fakes import Fake
@@ -12,6 +13,7 @@ from shoplm_audit.config import Config, Limit
 from shoplm_audit.data.records import Review
 from shoplm_audit.errors import ConfigError
 from shoplm_audit.judging import Policy
+from shoplm_audit.models.callables import imported
 from shoplm_audit.prompts import Prompts
 
 ASKED = Asked(Config(), "checkpoints/a", ["bias"], [], {}, Prompts(), Policy(), 0)
@@ -52,6 +54,17 @@ def test_servers_of_one_name_are_told_apart_in_every_role() -> None:
     assert replace(ASKED, spec="openai:http://a#m").identity({"model": UNKNOWN}) != replace(
         ASKED, spec="openai:http://b#m"
     ).identity({"model": UNKNOWN})
+
+
+def test_an_edited_function_makes_another_audit(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    seen = []
+    for number, text in enumerate(("old", "new", "new")):
+        (tmp_path / f"bot{number}.py").write_text(f"def answer(prompts):\n    return ['{text}'] * len(prompts)\n")
+        model = imported(f"bot{number}:answer")
+        model.name = "bot.answer"
+        seen.append(replace(ASKED, spec="python:bot:answer").identity({"model": model}))
+    assert seen[0] != seen[1] == seen[2]
 
 
 @pytest.mark.parametrize("time", ["", "soon", "0", "-3m", "nan", "inf", "5d"])

@@ -34,9 +34,9 @@ def test_a_folder_is_one_process_s_until_that_ends_however_it_ends(tmp_path: Pat
         holder.send_signal(signal.SIGKILL)
         holder.communicate()
     with claimed(tmp_path, "audit") as again:
-        assert again == token  # it was interrupted, so this is the same run
+        assert again == token
     with claimed(tmp_path, "audit") as later:
-        assert later != token  # that one ended
+        assert later == token  # a finished folder is judged again from the store
 
 
 def test_a_folder_of_another_audit_is_refused_and_stays_as_it_is(tmp_path: Path) -> None:
@@ -46,7 +46,7 @@ def test_a_folder_of_another_audit_is_refused_and_stays_as_it_is(tmp_path: Path)
         pass
     with claimed(tmp_path, "one") as again:
         assert again == token
-    (tmp_path / ".run.json").write_text('{"identity"')
+    (tmp_path / "run.json").write_text('{"identity"')
     with pytest.raises(DataError, match="cannot be read"), claimed(tmp_path, "one"):
         pass
 
