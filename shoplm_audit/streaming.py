@@ -11,7 +11,6 @@ from __future__ import annotations
 import json
 import math
 import os
-import sys
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
@@ -21,6 +20,7 @@ from typing import IO, Any
 
 from shoplm_audit.data.records import Product, Record, Review
 from shoplm_audit.errors import DataError, MachineError
+from shoplm_audit.locks import taken
 from shoplm_audit.models.asking import AnswersBatches, Failed, Reply, answered, attempted, planned
 from shoplm_audit.training.corpus import examples_of
 from shoplm_audit.types import LOG_PROB, Columns, Model, Pair, TokenScores
@@ -221,18 +221,8 @@ def _line(data: Mapping[str, Any]) -> str:
 
 def _lock(file: IO[bytes], out: Path) -> None:
     """Takes the file for this process, until it is closed or the process ends."""
-    if sys.platform == "win32":
-        return
-    import fcntl
-
-    try:
-        fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-    except BlockingIOError as fault:
-        raise DataError(
-            f"{out}: another run is at work on it. Wait for it, or name another file with --out."
-        ) from fault
-    except OSError:  # a file system without locks
-        return
+    if not taken(file.fileno()):
+        raise DataError(f"{out}: another run is at work on it. Wait for it, or name another file with --out.")
 
 
 @dataclass(slots=True)

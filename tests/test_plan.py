@@ -353,3 +353,21 @@ def test_a_plan_says_for_which_probes_it_knows_no_time() -> None:
     assert "not tried for s/other; 3 min for the rest" in printed(made)
     assert "Time: about 3 min" in printed(Plan((known,), (), ()))
     assert " <1 s" in printed(Plan((replace(known, seconds=0.2),), (), ()))
+
+
+def test_bounds_that_an_audit_would_reach_are_told(capsys: pytest.CaptureFixture[str]) -> None:
+    from rich.console import Console
+
+    probes = (
+        PlannedProbe("bias", "refund", cases=10, requests=10, seconds=600.0),
+        PlannedProbe("bias", "price", cases=10, requests=10, served=Served(40, 100, 100)),
+    )
+    for bounds, said in (
+        ({"budget": 60.0}, "up after about 10% of the cases"),
+        ({"budget": 601.0}, ""),
+        ({"max_requests": 39}, "before its 40 requests are sent"),
+        ({"max_requests": 40}, ""),
+    ):
+        print_plan(Plan(probes, (), ()), Console(width=400), **bounds)  # type: ignore[arg-type]
+        out = capsys.readouterr().out
+        assert (said in out) if said else ("--budget" not in out and "--max-requests" not in out)

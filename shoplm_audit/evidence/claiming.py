@@ -14,6 +14,7 @@ from contextlib import ExitStack, contextmanager
 from pathlib import Path
 
 from shoplm_audit.errors import DataError, MachineError
+from shoplm_audit.locks import taken
 
 __all__ = ["claimed", "held"]
 
@@ -49,17 +50,9 @@ def held(folder: Path) -> Iterator[None]:
 
 def _locked(folder: Path, stack: ExitStack) -> bool:
     """Whether the folder could be locked until the stack is left; the folder itself, so that no file is left in it."""
-    import fcntl
-
     lock = os.open(folder, os.O_RDONLY)
     stack.callback(os.close, lock)
-    try:
-        fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
-    except BlockingIOError:
-        return False
-    except OSError:  # a file system without locks
-        return True
-    return True
+    return taken(lock)
 
 
 def _token(folder: Path, identity: str) -> str:

@@ -7,7 +7,7 @@ Stores, fleets and servers are asked this way. A reply is a list of texts, score
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import Protocol, TypeAlias, runtime_checkable
 
@@ -15,7 +15,19 @@ from shoplm_audit.errors import AuditError, MachineError, Unsupported
 from shoplm_audit.models.batching import batches
 from shoplm_audit.types import LOG_PROB, Columns, Generate, Model, Pair, TokenScores
 
-__all__ = ["AnswersBatches", "Asked", "Attempts", "Computes", "Failed", "Reply", "answered", "attempted", "planned"]
+__all__ = [
+    "AnswersBatches",
+    "Asked",
+    "Attempts",
+    "Computes",
+    "Failed",
+    "Reply",
+    "answered",
+    "attempted",
+    "planned",
+    "weighed",
+    "written",
+]
 
 
 @dataclass(frozen=True, slots=True)
@@ -93,6 +105,35 @@ def attempted(model: Model, requests: Asked, columns: Columns = LOG_PROB) -> lis
     for number, batch in answered(model, [[requests[i] for i in indices] for indices in plan], columns):  # type: ignore[misc]
         replies.update(zip(plan[number], batch, strict=True))
     return [replies[i] for i in range(len(requests))]
+
+
+def written(model: Model, requests: Sequence[Generate], failed: Callable[[str], Exception] = RuntimeError) -> list[str]:
+    """The texts of all requests, in order: what `generate` of a model that replies batch by batch gives.
+
+    Raises:
+        RuntimeError: a request failed (or what `failed` makes of its note), and as `attempted`.
+    """
+    replies = _whole(attempted(model, requests), failed)
+    return [text for reply in replies if isinstance(reply, list) for text in reply]
+
+
+def weighed(
+    model: Model, pairs: Sequence[Pair], columns: Columns, failed: Callable[[str], Exception] = RuntimeError
+) -> list[TokenScores]:
+    """The scores of all pairs, in order: what `score` of such a model gives.
+
+    Raises:
+        RuntimeError: a pair failed (or what `failed` makes of its note), and as `attempted`.
+    """
+    replies = _whole(attempted(model, pairs, columns), failed)
+    return [reply for reply in replies if isinstance(reply, TokenScores)]
+
+
+def _whole(replies: list[Reply], failed: Callable[[str], Exception]) -> list[Reply]:
+    for reply in replies:
+        if isinstance(reply, Failed):
+            raise failed(reply.note)
+    return replies
 
 
 def _replies(model: Model, batch: Asked, columns: Columns) -> list[Reply]:

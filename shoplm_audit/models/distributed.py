@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import Any
 
 from shoplm_audit.errors import ConfigError, MachineError, ModelError
-from shoplm_audit.models.asking import Asked, Failed, Reply, attempted
+from shoplm_audit.models.asking import Asked, Reply, weighed, written
 from shoplm_audit.models.fleet import LIMIT, Fleet, Lost, Seat
 from shoplm_audit.models.worker import About, Order, Trouble, versions_here
 from shoplm_audit.record import TrainingRecord
@@ -93,7 +93,7 @@ class Distributed:
         Raises:
             RuntimeError: a request failed.
         """
-        return [text for reply in self._whole(requests) if isinstance(reply, list) for text in reply]
+        return written(self, requests)
 
     def score(self, pairs: Sequence[Pair], columns: Columns = LOG_PROB) -> list[TokenScores]:
         """The scores of each pair, in order.
@@ -101,14 +101,7 @@ class Distributed:
         Raises:
             RuntimeError: a request failed.
         """
-        return [reply for reply in self._whole(pairs, columns) if isinstance(reply, TokenScores)]
-
-    def _whole(self, requests: Asked, columns: Columns = LOG_PROB) -> list[Reply]:
-        replies = attempted(self, requests, columns)
-        for reply in replies:
-            if isinstance(reply, Failed):
-                raise RuntimeError(reply.note)
-        return replies
+        return weighed(self, pairs, columns)
 
     def answered(self, several: Sequence[Asked], columns: Columns = LOG_PROB) -> Iterator[tuple[int, list[Reply]]]:
         """(Number of the batch, a reply per request), as batches finish.

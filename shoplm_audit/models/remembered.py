@@ -18,7 +18,7 @@ from typing import Any
 
 import numpy as np
 
-from shoplm_audit.models.asking import Asked, Failed, Reply, answered, planned
+from shoplm_audit.models.asking import Asked, Failed, Reply, answered, planned, weighed, written
 from shoplm_audit.record import TrainingRecord
 from shoplm_audit.store import Akin, Kept, Store, digest
 from shoplm_audit.types import LOG_PROB, Columns, Generate, Model, Pair, Sampling, TokenScores
@@ -126,7 +126,7 @@ class Remembered:
         Raises:
             RuntimeError: a request failed; `attempt` tells which.
         """
-        return [text for reply in self._whole(self.attempt(requests)) if isinstance(reply, list) for text in reply]
+        return written(self, requests)
 
     def score(self, pairs: Sequence[Pair], columns: Columns = LOG_PROB) -> list[TokenScores]:
         """The scores, remembered or computed now.
@@ -134,14 +134,7 @@ class Remembered:
         Raises:
             RuntimeError: a request failed; `attempt` tells which.
         """
-        return [reply for reply in self._whole(self.attempt(pairs, columns)) if isinstance(reply, TokenScores)]
-
-    @staticmethod
-    def _whole(replies: list[Reply]) -> list[Reply]:
-        for reply in replies:
-            if isinstance(reply, Failed):
-                raise RuntimeError(reply.note)
-        return replies
+        return weighed(self, pairs, columns)
 
     def attempt(self, requests: Asked, columns: Columns = LOG_PROB) -> list[Reply]:
         """A reply to each request, in order; each new one is durable when its batch is done, failures are not kept.

@@ -16,7 +16,7 @@ from typing import Any, Literal
 import numpy as np
 
 from shoplm_audit.errors import MachineError, ModelError, Unsupported
-from shoplm_audit.models.asking import Asked, Failed, Reply, attempted
+from shoplm_audit.models.asking import Asked, Failed, Reply, weighed, written
 from shoplm_audit.models.decoding import before_stop
 from shoplm_audit.models.encoding import places
 from shoplm_audit.models.endpoint import Call, Endpoint, Garbled, RemoteSettings
@@ -99,8 +99,7 @@ class RemoteModel:
             ModelError: the server does not know the key or the model.
             MachineError: the endpoint is down, a bound is reached, or a request failed.
         """
-        replies = [reply for reply in self._whole(requests, LOG_PROB) if isinstance(reply, list)]
-        return [text for reply in replies for text in reply]
+        return written(self, requests, self._failed)
 
     def score(self, pairs: Sequence[Pair], columns: Columns = LOG_PROB) -> list[TokenScores]:
         """The log-probabilities of each pair, in order.
@@ -110,14 +109,10 @@ class RemoteModel:
                 be scored; columns other than LOG_PROB.
             ModelError, MachineError: as `generate`.
         """
-        return [reply for reply in self._whole(pairs, columns) if isinstance(reply, TokenScores)]
+        return weighed(self, pairs, columns, self._failed)
 
-    def _whole(self, requests: Asked, columns: Columns) -> list[Reply]:
-        replies = attempted(self, requests, columns)
-        for reply in replies:
-            if isinstance(reply, Failed):
-                raise MachineError(f'"{self.name}" at {self._endpoint.url}: {reply.note}')
-        return replies
+    def _failed(self, note: str) -> MachineError:
+        return MachineError(f'"{self.name}" at {self._endpoint.url}: {note}')
 
     def answered(self, batches: Sequence[Asked], columns: Columns = LOG_PROB) -> Iterator[tuple[int, list[Reply]]]:
         """(Number of the batch, a reply per request), as batches finish.

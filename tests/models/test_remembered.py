@@ -47,7 +47,13 @@ def test_answers_come_back_in_the_order_of_samples(store: Store) -> None:
 
 
 @pytest.mark.parametrize(
-    "other", [Fake(fingerprint="sha256:other"), type("Half", (Fake,), {"dtype": "float16"})()], ids=["weights", "dtype"]
+    "other",
+    [
+        Fake(fingerprint="sha256:other"),
+        type("Half", (Fake,), {"dtype": "float16"})(),
+        type("There", (Fake,), {"device": "cuda", "device_name": "a GPU"})(),
+    ],
+    ids=["weights", "dtype", "device"],
 )
 def test_other_weights_or_another_precision_find_nothing(store: Store, other: Fake) -> None:
     Remembered(Fake(), store).score(PAIRS)
@@ -435,3 +441,11 @@ def test_another_program_s_database_is_left_as_it_is(tmp_path: Path) -> None:
     with pytest.raises(DataError, match="another program"):
         Store(path)
     assert path.read_bytes() == before
+
+
+def test_a_later_version_of_what_computes_answers_finds_none(store: Store, monkeypatch: pytest.MonkeyPatch) -> None:
+    Remembered(Fake(), store).score(PAIRS[:3])
+    monkeypatch.setattr("shoplm_audit.models.remembered.ANSWERS_VERSION", "later")
+    later = Remembered(Fake(), store)
+    later.score(PAIRS[:3])
+    assert later.computed == 3

@@ -699,3 +699,9 @@ def test_a_few_refusals_among_answers_are_those_of_their_requests() -> None:
         model = RemoteModel(server.url, "tiny", RemoteSettings(backoff=0.001, concurrency=1))
         replies = attempted(model, [Generate(Prompt(f"p{i}")) for i in range(20)])
     assert sum(isinstance(reply, Failed) for reply in replies) == 11
+
+
+def test_reused_answers_belong_to_one_address_and_one_name() -> None:
+    reuse = RemoteSettings(reuse=True)
+    places = [("http://127.0.0.1:1/v1", "a"), ("http://127.0.0.1:2/v1", "a"), ("http://127.0.0.1:1/v1", "b")]
+    assert len({RemoteModel(url, name, reuse).fingerprint for url, name in places}) == 3
