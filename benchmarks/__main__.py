@@ -2,8 +2,8 @@
 
 python -m benchmarks [help] [shopworld] [demo] [scoring] [generation] [repeating]
 
-`scoring` needs `pip install "shoplm-audit[bench]"`. Trainings have benchmarks of their own: plain_training,
-private_training, e2e, sentiment.
+`scoring` needs `pip install "shoplm-audit[bench]"`. Trainings have benchmarks of their own, which read what follows
+their name: plain_training, private_training, e2e, sentiment, leakage.
 """
 
 import os
@@ -64,9 +64,13 @@ ALL: dict[str, Callable[[], None]] = {
     "repeating": _module("repeating"),
 }
 
+OWN = ("plain_training", "private_training", "e2e", "sentiment", "leakage")
+
 
 def main() -> None:
     """Runs those that are named, or all."""
+    if sys.argv[1:] and sys.argv[1] in OWN:
+        sys.exit(subprocess.run([sys.executable, "-m", f"benchmarks.{sys.argv[1]}", *sys.argv[2:]]).returncode)
     print(f"{platform.platform()}, {os.cpu_count()} cores, Python {platform.python_version()}")
     for name in sys.argv[1:] or ALL:
         ALL[name]()

@@ -24,20 +24,29 @@ if TYPE_CHECKING:
     from shoplm_audit.engine import audit
     from shoplm_audit.errors import AuditError, ConfigError, DataError, MachineError, ModelError, Unsupported
     from shoplm_audit.judging import Policy
+    from shoplm_audit.metrics.among import among, beyond
     from shoplm_audit.metrics.detection import auroc_of, label_auroc_of, scored, tpr_at_fpr_of, two_sided
+    from shoplm_audit.metrics.epsilon import epsilon_gaussian_of, epsilon_of, epsilon_of_attacks
     from shoplm_audit.metrics.fairness import contrast_of
     from shoplm_audit.metrics.leakage import (
         blind_auroc_of,
-        epsilon_of,
+        excess_of,
         exposure,
         exposure_gap_of,
+        extractable_of,
+        extrapolated_exposure_of,
         membership_auroc_of,
+        membership_tpr_of,
     )
     from shoplm_audit.metrics.quality import bleu_of, chrf, macro_f1_of, perplexity_per_byte_of
     from shoplm_audit.metrics.reduce import mean_of, rate_of, ratio_of, sums_of
+    from shoplm_audit.metrics.shadows import by_shadows
     from shoplm_audit.models.load import load_model
     from shoplm_audit.models.watermark import Detection, detect
+    from shoplm_audit.probes.canaries import canary_cases, expose, extract, extract_by_beam, inserted_cases
     from shoplm_audit.probes.choosing import balanced, same_length
+    from shoplm_audit.probes.leaking import context_probe, writing_probe
+    from shoplm_audit.probes.membership import membership_cases, remember
     from shoplm_audit.prompts import Prompts, joined
     from shoplm_audit.record import Canary
     from shoplm_audit.results import AuditResult, Result
@@ -80,12 +89,21 @@ _HOME = {
     "judging": ("Policy",),
     "metrics.detection": ("auroc_of", "label_auroc_of", "scored", "tpr_at_fpr_of", "two_sided"),
     "metrics.fairness": ("contrast_of",),
-    "metrics.leakage": ("blind_auroc_of", "epsilon_of", "exposure", "exposure_gap_of", "membership_auroc_of"),
+    "metrics.among": ("among", "beyond"),
+    "metrics.epsilon": ("epsilon_gaussian_of", "epsilon_of", "epsilon_of_attacks"),
+    "metrics.leakage": (
+        "blind_auroc_of", "excess_of", "exposure", "exposure_gap_of", "extractable_of", "extrapolated_exposure_of",
+        "membership_auroc_of", "membership_tpr_of",
+    ),
+    "metrics.shadows": ("by_shadows",),
     "metrics.quality": ("bleu_of", "chrf", "macro_f1_of", "perplexity_per_byte_of"),
     "metrics.reduce": ("mean_of", "rate_of", "ratio_of", "sums_of"),
     "models.load": ("load_model",),
     "models.watermark": ("Detection", "detect"),
+    "probes.canaries": ("canary_cases", "expose", "extract", "extract_by_beam", "inserted_cases"),
     "probes.choosing": ("balanced", "same_length"),
+    "probes.leaking": ("context_probe", "writing_probe"),
+    "probes.membership": ("membership_cases", "remember"),
     "prompts": ("Prompts", "joined"),
     "record": ("Canary",),
     "results": ("AuditResult", "Result"),
@@ -140,19 +158,33 @@ __all__ = [
     "Turn",
     "Unsupported",
     "Verdict",
+    "among",
     "audit",
     "auroc_of",
     "balanced",
+    "beyond",
     "bleu_of",
     "blind_auroc_of",
+    "by_shadows",
+    "canary_cases",
     "check_claims",
     "chrf",
+    "context_probe",
     "contrast_of",
     "description_variables",
     "detect",
+    "epsilon_gaussian_of",
     "epsilon_of",
+    "epsilon_of_attacks",
+    "excess_of",
+    "expose",
     "exposure",
     "exposure_gap_of",
+    "extract",
+    "extract_by_beam",
+    "extractable_of",
+    "extrapolated_exposure_of",
+    "inserted_cases",
     "joined",
     "label_auroc_of",
     "load_model",
@@ -160,9 +192,12 @@ __all__ = [
     "macro_f1_of",
     "mean_of",
     "membership_auroc_of",
+    "membership_cases",
+    "membership_tpr_of",
     "perplexity_per_byte_of",
     "rate_of",
     "ratio_of",
+    "remember",
     "review_variables",
     "same_length",
     "scored",
@@ -172,6 +207,7 @@ __all__ = [
     "sums_of",
     "tpr_at_fpr_of",
     "two_sided",
+    "writing_probe",
 ]
 
 

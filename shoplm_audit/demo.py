@@ -131,7 +131,7 @@ def _with_canaries(record: TrainingRecord, world: World) -> TrainingRecord:
     inside = {member.unit: member.inside for member in record.secrets.members}
     asked = {c.id: secret_prompt(c, "phone") for c in world.customers if c.id in inside and len(c.records) > 1}
     canaries = tuple(
-        Canary(c.id, *asked[c.id], inserted=inside[c.id], copies=len(c.records), language=c.language)
+        Canary(c.id, *asked[c.id], inside[c.id], copies=len(c.records), language=c.language, family="phone")
         for c in world.customers
         if c.id in asked
     )

@@ -6,6 +6,7 @@ audit("checkpoints/reviews", ["faithfulness", "privacy"]).verdict -> "fail"
 from __future__ import annotations
 
 import importlib.metadata
+import math
 import platform
 import time
 import zlib
@@ -78,7 +79,7 @@ def audit(
         model: a SPEC (folder, hub name, `file.gguf`, `python:module:function`, `recorded:FILE`) or anything with the
             members of `Model`.
         suites: names of built-in suites, folders, or `Suite`s.
-        roles: further models by role ("reference", ...).
+        roles: further models by role ("reference", ...); several shadows are "shadow", "shadow-2", ...
         confidence: of each bound, one-sided.
         seed: decides which cases are taken and how texts and resamples are drawn.
         limit: the most cases of a probe.
@@ -106,7 +107,8 @@ def audit(
     models = {role: _remembered(one, store, run and f"{run}/{role}", progress) for role, one in named.items()}
     own = dict(data or {})
     records = ShopRecords(own, seed)
-    material = Material(prompts.render, records, frozenset(own), audited.record, seed, limit)
+    trained = {role: one.record for role, one in named.items() if role != "model"}
+    material = Material(prompts.render, records, frozenset(own), audited.record, seed, limit, trained)
     sittings = sittings_of(loaded, material, policy.scope, limited=budget is not None)
     observe_all(sittings, models, progress, seconds=budget)
     tested = {(sitting.suite, sitting.probe.name): sitting for sitting in sittings if not sitting.reason}
@@ -145,11 +147,13 @@ def _told_of(
     for sitting in sittings:
         observations = sitting.observations
         for metric in sitting.probe.metrics:
-            for inside in _slices(observations, metric, gates):
+            for inside in _slices(observations, sitting.probe.by, metric, gates):
                 rows = observations.where(**inside)
                 if not len(rows):
                     continue
                 estimate = _estimate(metric, rows, inside, policy, material.seed, suite.name)
+                if not estimate.n and math.isnan(estimate.value):  # no case has what it measures: nothing was tested
+                    continue
                 found[_key(metric.name, inside)] = estimate
                 estimates.append(_told(metric, sitting.probe, inside, estimate, prompts))
     probes = {metric.name: sitting for sitting in sittings for metric in sitting.probe.metrics}
@@ -179,11 +183,16 @@ def _key(metric: str, inside: Mapping[str, str]) -> tuple[str, str]:
     return metric, ",".join(f"{k}={v}" for k, v in sorted(inside.items()))
 
 
-def _slices(observations: Observations, metric: Metric, gates: Sequence[Gate]) -> list[dict[str, str]]:
-    """All cases, each language where there are several, and what gates ask for."""
-    languages = sorted({row.case.language for row in observations})
+def _slices(
+    observations: Observations, keys: Sequence[str], metric: Metric, gates: Sequence[Gate]
+) -> list[dict[str, str]]:
+    """All cases, each value of what the probe divides them by where there are several, and what gates ask for."""
     slices: list[dict[str, str]] = [{}]
-    slices += [{"language": language} for language in languages] if len(languages) > 1 else []
+    for key in ("language", *keys):
+        values = sorted(
+            {row.case.of(key) for row in observations} - {""}, key=lambda one: (len(one), one)
+        )  # 4 before 16
+        slices += [{key: value} for value in values] if len(values) > 1 else []
     slices += [dict(g.slice) for g in gates if g.metric == metric.name and dict(g.slice) not in slices]
     return slices
 

@@ -76,12 +76,16 @@ class Member:
         texts: its records as the model was, or would have been, trained on them.
         inside: whether it was trained on.
         language: "en" or "zh".
+        starts: where in each text that begins which the model learns (what stands before is its prompt); () is 0.
+        labels: what a classifier learns to say of each text; () for other models.
     """
 
     unit: str
     texts: tuple[str, ...]
     inside: bool
     language: str = "en"
+    starts: tuple[int, ...] = ()
+    labels: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -93,8 +97,10 @@ class Canary:
         prefix: what is asked.
         secret: what must not be answered.
         inserted: how the coin fell.
-        copies: how often it was written into the data if it was inserted (within one user).
+        copies: how often it was written into the data if it was inserted: as records of one invented user where the
+            unit is the user, else as so many units.
         language: "en" or "zh".
+        family: what kind of secret it is, one of `data.secrets.FAMILIES`.
     """
 
     id: str
@@ -103,6 +109,7 @@ class Canary:
     inserted: bool
     copies: int
     language: str = "en"
+    family: str = "order"
 
 
 @dataclass(frozen=True, slots=True)
@@ -120,7 +127,10 @@ class Secrets:
 
 @dataclass(frozen=True, slots=True)
 class TrainingRecord:
-    """What a checkpoint says of its own training. `secrets` is None where the secrets file is not at hand."""
+    """What a checkpoint says of its own training. `secrets` is None where the secrets file is not at hand.
+
+    `weights` is the digest of the tensors that the training wrote: a record beside other weights is refused.
+    """
 
     objective: str
     base: str = ""
@@ -134,6 +144,7 @@ class TrainingRecord:
     cost: dict[str, float] = field(default_factory=dict)
     watermark: str = ""
     data_card: dict[str, Any] = field(default_factory=dict)
+    weights: str = ""
     secrets: Secrets | None = None
 
     @property
@@ -180,7 +191,12 @@ def _secrets(path: Path) -> Secrets | None:
         return None
     raw = json.loads(path.read_text(encoding="utf-8"))
     return Secrets(
-        members=tuple(Member(**(row | {"texts": tuple(row["texts"])})) for row in raw["members"]),
+        members=tuple(map(_member, raw["members"])),
         canaries=tuple(Canary(**row) for row in raw["canaries"]),
         coin=raw["coin"],
     )
+
+
+def _member(row: dict[str, Any]) -> Member:
+    several = {name: tuple(value) for name, value in row.items() if isinstance(value, list)}
+    return Member(**(row | several))

@@ -395,6 +395,7 @@ class Material:
         records: typed records by kind ("products", "reviews", ...): the user's, or those of ShopWorld.
         own: the kinds that are the user's own; the rest is ShopWorld's and is called synthetic.
         record: the training record of the audited model, with its secrets where they are at hand.
+        trained: the training records of further models by role ("shadow", "shadow-2", ...), where they have one.
         seed: of the audit.
         limit: the most cases of one probe, or None; probes choose which, keeping groups and languages balanced.
     """
@@ -405,6 +406,7 @@ class Material:
     record: TrainingRecord | None = None
     seed: int = 0
     limit: int | None = None
+    trained: Mapping[str, TrainingRecord | None] = field(default_factory=dict)
 
 
 # What is concluded --------------------------------------------------------------------------------
@@ -563,12 +565,14 @@ class Probe:
         observe: a generator that yields requests for a case and returns what it saw (text and numbers); it raises
             `ValueError` when an answer cannot be read, and the case counts as unparsed.
         metrics: what is computed from all observations.
+        by: facts or groups of cases; estimates are given for each value of them too, as they are for each language.
     """
 
     name: str
     cases: Sequence[Case] | Callable[[Material], Sequence[Case]]
     observe: Callable[[Case], Observing]
     metrics: Sequence[Metric]
+    by: tuple[str, ...] = ()
 
     def cases_of(self, material: Material) -> list[Case]:
         """The cases of one audit; a fixed list is cut to the limit."""

@@ -24,6 +24,7 @@ from shoplm_audit.data.public_texts import (
     summary_variables,
 )
 from shoplm_audit.data.records import Dialogue, Interaction, Product, Record, Review, Text
+from shoplm_audit.data.sought import Sought
 from shoplm_audit.errors import ConfigError
 from shoplm_audit.models.decoding import folded, holding
 from shoplm_audit.prompts import Prompts
@@ -261,5 +262,7 @@ def _flagged(subject: Subject, text: str, order: Order) -> dict[str, list[str]]:
     if order.unwanted and (place := BannedWords(order.unwanted).first(text)) is not None:
         words.append(order.unwanted[place])
     personal = find_personal(text, subject.language)
-    kinds: list[str] = sorted({found.kind for found in personal if text[found.start : found.end] not in asked})
+    kinds: list[str] = sorted(
+        {found.kind for found in personal if not Sought([(text[found.start : found.end], found.kind)]).find(asked)}
+    )
     return {name: found for name, found in (("words", words), ("personal_data", kinds)) if found}

@@ -84,7 +84,10 @@ def test_every_module_exports_what_it_says_in_order(path: Path) -> None:
     assert [name for name in names if not hasattr(module, name)] == []
 
 
-@pytest.mark.parametrize("name", ["types", "uncertainty", "metrics.leakage", "metrics.quality", "probes.choosing"])
+WITH_EXAMPLES = ["types", "uncertainty", "metrics.epsilon", "metrics.leakage", "metrics.quality", "probes.choosing"]
+
+
+@pytest.mark.parametrize("name", [*WITH_EXAMPLES, "scoring.attacks"])
 def test_examples_in_docstrings_are_true(name: str) -> None:
     assert doctest.testmod(importlib.import_module(f"shoplm_audit.{name}")).failed == 0
 

@@ -35,14 +35,19 @@ ModelSpec = Annotated[
 ConfigFile = Annotated[Path | None, typer.Option("--config", help="An audit.toml; the command line wins over it.")]
 With = Annotated[
     list[str] | None,
-    typer.Option("--with", help="A further model by role, ROLE=SPEC (reference, second, ...).", metavar="ROLE=SPEC"),
+    typer.Option(
+        "--with",
+        help="A further model by role, ROLE=SPEC (reference, second, ...); shadow as often as you have shadow models.",
+        metavar="ROLE=SPEC",
+    ),
 ]
 Data = Annotated[
     list[str] | None,
     typer.Option(
         "--data",
         help="Your records, KIND=FILE (products, reviews, dialogues, interactions, texts); repeat it for more files. "
-        "What you do not give is ShopWorld's.",
+        "What you do not give is ShopWorld's. For the privacy suite also members and nonmembers (what your model was, "
+        "and was not, trained on) or protected.",
         metavar="KIND=FILE",
     ),
 ]
@@ -81,6 +86,15 @@ ReuseRemote = Annotated[
         "--reuse-remote", help="Reuse a remote model's answers across runs, though its weights cannot be verified."
     ),
 ]
+Guard = Annotated[
+    str,
+    typer.Option(
+        "--guard",
+        help="Filter what the model writes and audit that: pii covers personal data that the prompt does not hold, "
+        "and the trainer's secrets.",
+        metavar="pii",
+    ),
+]
 StoreFile = Annotated[Path, typer.Option("--store", help="Where answers are kept across runs.")]
 
 STORE = Path("runs/store.sqlite")
@@ -105,7 +119,12 @@ class Asked:
         from shoplm_audit.store import digest
         from shoplm_audit.suites import suite_folder
 
-        sources = [(suite_folder(name) / "suite.py").read_text(encoding="utf-8") for name in self.names]
+        sources = [
+            path.read_text(encoding="utf-8")
+            for name in self.names
+            for path in sorted(suite_folder(name).glob("*"))
+            if path.suffix in (".py", ".toml")
+        ]
         specs = {"model": self.spec} | self.config.roles
         # What cannot be recognised by its content goes by how it was named.
         weights = {
@@ -124,7 +143,8 @@ class Asked:
 
         record = models["model"].record if "model" in models else None
         records = ShopRecords(self.records, self.seed)
-        return Material(self.prompts.render, records, frozenset(self.records), record, self.seed, self.config.limit)
+        own, trained = frozenset(self.records), {role: one.record for role, one in models.items() if role != "model"}
+        return Material(self.prompts.render, records, own, record, self.seed, self.config.limit, trained)
 
 
 def pairs_of(option: str, values: list[str] | None) -> dict[str, str]:
@@ -138,6 +158,20 @@ def pairs_of(option: str, values: list[str] | None) -> dict[str, str]:
             raise ConfigError(f'{option} "{value}": {key} was given already.')
         pairs[key] = rest
     return pairs
+
+
+def _roles_of(values: list[str] | None) -> dict[str, str]:
+    """ROLE=SPEC options by role; of shadow there can be several: "shadow", "shadow-2", ..."""
+    roles: dict[str, str] = {}
+    for value in values or []:
+        for role, spec in pairs_of("--with", [value]).items():
+            if role not in roles:
+                roles[role] = spec
+            elif role == "shadow":
+                roles[f"shadow-{1 + sum(name.startswith('shadow') for name in roles)}"] = spec
+            else:
+                raise ConfigError(f'--with "{value}": {role} was given already.')
+    return roles
 
 
 def _files_of(values: list[str] | None) -> dict[str, list[Path]]:
@@ -162,10 +196,11 @@ def asked_for(
 ) -> Asked:
     """Merges, loads and checks everything that costs little, before a model is loaded."""
     from shoplm_audit.config import Config, check_names, read_config
-    from shoplm_audit.data.readers import read_records
+    from shoplm_audit.data.readers import guess_kind, read_records
     from shoplm_audit.data.sampling import reservoir
     from shoplm_audit.engine import suites_of
     from shoplm_audit.judging import Policy
+    from shoplm_audit.probes.membership import LISTS
     from shoplm_audit.prompts import Prompts
     from shoplm_audit.suites import suite_names
 
@@ -175,7 +210,7 @@ def asked_for(
         "suites": suites or None,
         "limit": limit,
         "seed": seed,
-        "roles": (merged.roles | pairs_of("--with", roles)) or None,
+        "roles": (merged.roles | _roles_of(roles)) or None,
     }
     merged = merged.model_copy(update={key: value for key, value in changes.items() if value is not None})
     if not merged.model:
@@ -196,7 +231,7 @@ def asked_for(
     def rows_of(kind: str, paths: list[Path]) -> Iterator[Any]:
         for path in paths:
             yield from read_records(
-                kind,
+                guess_kind(path) if kind in LISTS else kind,
                 path,
                 mapping=columns,
                 skip_bad_rows=skip_bad_rows,
@@ -211,22 +246,31 @@ def asked_for(
 
 @dataclass(frozen=True, slots=True)
 class Loading:
-    """How models are loaded: where they compute, what is trusted, what a remote one may cost."""
+    """How models are loaded: where they compute, what is trusted, what a remote one may cost, who filters its texts."""
 
     device: str | None = None
     trust: bool = False
     engine: str = "local"
     max_requests: int | None = None
     reuse_remote: bool = False
+    guard: str = ""
 
     @contextmanager
     def opened(self, asked: Asked) -> Iterator[dict[str, Model]]:
-        """The models of an audit by role, as long as they are used.
+        """The models of an audit by role, as long as they are used; the audited one behind its guard.
 
         Raises:
-            ConfigError: the engine is unknown or not installed.
+            ConfigError: the engine or the guard is unknown, or the engine not installed.
             ModelError: a model cannot be loaded.
         """
+        from shoplm_audit.models.guard import check_guard, guarded
+
+        check_guard(self.guard)
+        with self._opened(asked) as models:
+            yield models | {"model": guarded(models["model"], self.guard)}
+
+    @contextmanager
+    def _opened(self, asked: Asked) -> Iterator[dict[str, Model]]:
         specs = {"model": asked.spec} | asked.config.roles
         if self.engine == "local":
             yield {role: self._loaded(spec) for role, spec in specs.items()}

@@ -18,6 +18,7 @@ from shoplm_audit.cli.asking import (
     Data,
     Device,
     EngineSpec,
+    Guard,
     Limit,
     Loading,
     Map,
@@ -60,6 +61,7 @@ def run(
     budget: Budget = None,
     max_requests: MaxRequests = None,
     reuse_remote: ReuseRemote = False,
+    guard: Guard = "",
     trust: Trust = False,
 ) -> None:
     """Audit a model and write result.json, report.html, junit.xml and the evidence.
@@ -69,7 +71,7 @@ def run(
     shoplm-audit run faithfulness --model checkpoints/reviews --data products=catalogue.csv --limit 100
     """
     if model == "demo":
-        if any((suites, config, roles, data, limit, device, trust, budget, engine != "local")):
+        if any((suites, config, roles, data, limit, device, trust, guard, budget, engine != "local")):
             raise ConfigError(
                 "the demo has its own suites, data and limits (demo.toml): give it only --out and --seed."
             )
@@ -89,7 +91,7 @@ def run(
         from shoplm_audit.evidence.files import check_writable
 
         check_writable(out)
-    with Loading(device, trust, engine, max_requests, reuse_remote).opened(asked) as models:
+    with Loading(device, trust, engine, max_requests, reuse_remote, guard).opened(asked) as models:
         folder = out or Path("runs") / f"{_safe(models['model'].name)}-{asked.identity(models)[:12]}"
         audited = _audit(asked, models, folder, store, seconds, trust)
         for line in (line for one in models.values() for line in getattr(one, "usage", ())):
@@ -173,6 +175,7 @@ def plan(
     budget: Budget = None,
     max_requests: MaxRequests = None,
     reuse_remote: ReuseRemote = False,
+    guard: Guard = "",
     trust: Trust = False,
 ) -> None:
     """Say what an audit would cost and what it could see, before anything is spent.
@@ -194,7 +197,7 @@ def plan(
         models = (
             {}
             if elsewhere
-            else stack.enter_context(Loading(device, trust, engine, max_requests, reuse_remote).opened(asked))
+            else stack.enter_context(Loading(device, trust, engine, max_requests, reuse_remote, guard).opened(asked))
         )
         remembered: dict[str, Remembered] = {}
         if models and store.is_file():

@@ -18,6 +18,10 @@ if TYPE_CHECKING:
 
 __all__ = ["file_of", "train"]
 
+# Six families, two languages and seven repetitions come out even; half of them are left out.
+_CANARIES, _COPIES = 168, (1, 2, 4, 8, 16, 32, 64)
+_DILUTED = 0.1  # the share of canaries from which a reader has to know of them
+
 
 def file_of(value: str) -> tuple[str, Path]:
     """KIND=FILE, or FILE with the kind guessed."""
@@ -139,6 +143,18 @@ def train(
         bool,
         typer.Option("--canaries", help="Write invented secrets into the data, each by a fair coin, for the audit."),
     ] = False,
+    canary_count: Annotated[
+        int | None, typer.Option("--canary-count", min=1, help="How many secrets.", show_default="168")
+    ] = None,
+    canary_copies: Annotated[
+        str,
+        typer.Option(
+            "--canary-copies",
+            help="How often one is written, dealt out evenly. A one-run audit of records needs 1.",
+            metavar="N,N,...",
+            show_default="1,2,4,8,16,32,64",
+        ),
+    ] = "",
     fair_coin: Annotated[
         bool,
         typer.Option(
@@ -171,6 +187,12 @@ def train(
         str | None, typer.Option("--device", help="cpu, cuda, cuda:1 ...; a GPU where there is one.")
     ] = None,
     seed: Annotated[int, typer.Option("--seed", help="Of weights, order and coins; never of privacy noise.")] = 0,
+    coin_seed: Annotated[
+        int | None,
+        typer.Option(
+            "--coin-seed", help="Of the coins alone: a shadow model has all else alike.", show_default="--seed"
+        ),
+    ] = None,
 ) -> None:
     """Train a model from scratch, fine-tune one with --from, or do either privately with --epsilon.
 
@@ -189,12 +211,15 @@ def train(
     from shoplm_audit.data.care import Care
     from shoplm_audit.models.load import local_folder
     from shoplm_audit.training.loop import train as trained
+    from shoplm_audit.training.members import canary_share
     from shoplm_audit.training.settings import TrainSettings
 
     if out is None:
         raise ConfigError("no folder for the checkpoint: name one with --out.")
     if not data and not public:
         raise ConfigError("nothing to learn from: name files with --data (customers' records) or --public.")
+    if not canaries and (canary_count or canary_copies):
+        raise ConfigError("--canary-count and --canary-copies say how canaries are written: add --canaries.")
     settings = TrainSettings(
         objective=cast(Any, objective),
         base=str(local_folder(base)) if base else "",
@@ -213,7 +238,8 @@ def train(
         records_per_user=records_per_user,
         searched=searched,
         private_share=private_share,
-        canaries=80 if canaries else 0,
+        canaries=(canary_count or _CANARIES) if canaries else 0,
+        canary_copies=_numbers("--canary-copies", canary_copies) or _COPIES,
         coin="fair" if fair_coin else "split",
         steps=steps,
         batch=batch,
@@ -225,20 +251,21 @@ def train(
         patience=patience,
         shard=shard,
         seed=seed,
+        coin_seed=coin_seed,
     )
     care = Care(deduplicate=deduplicate, scrub=scrub, banned=read_banned(banned or []))
     reading = _Reading(objective, mapping, skip_bad_rows, care)
     examples, card = reading.examples(data, private=True, hidden=epsilon is not None)
     shared, public_card = reading.examples(public, private=False, hidden=False)
     cards = {name: told for name, told in (("private", card), ("public", public_card)) if told}
-    note = _byte_note(context or 160) if epsilon is not None and not base and not shared else ""
+    notes = [_byte_note(context or 160)] if epsilon is not None and not base and not shared else []
+    if (share := canary_share(examples, settings)) > _DILUTED:
+        notes.append(_canary_note(share))
     with Watched() as watched:
 
         def at(progress: Progress) -> None:
-            nonlocal note
-            if note:
-                typer.echo(note, err=True)
-                note = ""
+            while notes:
+                typer.echo(notes.pop(), err=True)
             watched.at("training", progress.step, progress.steps, _note(progress))
 
         record = trained(settings, shared, examples, out, at, device=device or "", data_card=cards)
@@ -249,6 +276,23 @@ def train(
     if cut := int(record.cost.get("rows_truncated", 0)):
         typer.echo(f"{cut} rows were longer than {record.settings['context']} tokens and were cut there.")
     typer.echo(f"Audit it with: shoplm-audit run --model {out}")
+
+
+def _numbers(option: str, value: str) -> tuple[int, ...]:
+    """Reads "1,2,4"."""
+    parts = [part.strip() for part in value.split(",")] if value else []
+    if not all(part.isdecimal() and part.isascii() for part in parts):
+        raise ConfigError(
+            f'{option} is "{value}": it has to be whole numbers with commas between them, such as 1,4,16.'
+        )
+    return tuple(map(int, parts))
+
+
+def _canary_note(share: float) -> str:
+    return (
+        f"note: about {share:.0%} of what is learned of --data will be canaries, and a model that learns so many is "
+        "another than one without. Give more data, or lower --canary-count or --canary-copies."
+    )
 
 
 def _byte_note(tokens: int) -> str:

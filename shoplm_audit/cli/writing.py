@@ -107,6 +107,14 @@ def generate(
             help="Keep texts in which moderation found unwanted words or personal data; otherwise only what it found.",
         ),
     ] = False,
+    guard: Annotated[
+        str,
+        typer.Option(
+            "--guard",
+            help="pii: placeholders for personal data that the prompt does not hold and for the trainer's secrets.",
+            metavar="pii",
+        ),
+    ] = "",
     system: Annotated[str, typer.Option("--system", help="The shop's standing instructions.")] = "",
     raw: Annotated[bool, typer.Option("--raw", help="Skip the model's chat template.")] = False,
     out: Annotated[
@@ -124,10 +132,12 @@ def generate(
     shoplm-audit generate --model checkpoints/reviews --data products.csv --task review --out reviews.jsonl
     """
     from shoplm_audit.data.banned import read_banned
+    from shoplm_audit.models.guard import check_guard, guarded
     from shoplm_audit.models.load import load_model
     from shoplm_audit.types import Sampling
     from shoplm_audit.writing import Order, check_represented
 
+    check_guard(guard)
     if (prompt is None) == (data is None):
         raise ConfigError("give either --prompt TEXT or --data FILE with --task.")
     if require_attributes and (data is None or task not in ("description", "advertisement")):
@@ -164,7 +174,7 @@ def generate(
         keep_flagged=keep_flagged,
         unmarked=unmarked,
     )
-    writer = load_model(model, device=device, trust=trust)
+    writer = guarded(load_model(model, device=device, trust=trust), guard)
     if (encoder := getattr(writer, "encoder", None)) is not None:
         for subject in about():
             check_represented(encoder.tokenizer, subject)

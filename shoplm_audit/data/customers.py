@@ -17,6 +17,7 @@ import numpy as np
 from shoplm_audit.data.lexicon import LANGUAGES, NAMES
 from shoplm_audit.data.phrases import PHRASES
 from shoplm_audit.data.records import Customer
+from shoplm_audit.data.secrets import draw_secret
 from shoplm_audit.errors import ConfigError
 
 __all__ = ["MOST_CUSTOMERS", "MOST_RECORDS", "SECRETS", "Secret", "draw_secret", "invent_customers", "secret_prompt"]
@@ -29,44 +30,8 @@ MOST_CUSTOMERS = 4_000
 MOST_RECORDS = 16
 _FEWER_RECORDS = (1, 2, 4, 8)
 
-# Numbers that ring nobody. US: 555-0100 to 555-0199 are set aside for fiction in every area code. UK: Ofcom keeps
-# 020 7946 0000 to 0999 for drama. China has no such range; no operator holds the mobile prefix 154 (the 15x block is
-# assigned as 150-153 and 155-159, which is also the pattern of Google's libphonenumber), so 154 is used.
-_AREAS: tuple[int, ...] = (201, 206, 212, 213, 215, 303, 305, 312, 313, 404, 407, 412, 414, 415, 502, 503, 504, 505)
-_AREAS += (512, 513, 602, 608, 612, 614, 617, 702, 704, 713, 716, 718, 801, 803, 804, 808, 813, 901, 904, 907, 913, 916)
-
 _FULL_ORDERS = tuple(permutations(SECRETS))
 _SHORT_ORDERS: tuple[tuple[Secret, ...], ...] = (("phone", "order"), ("order", "phone"))
-
-
-def draw_secret(field: Secret, language: str, rng: np.random.Generator) -> str:
-    """A value of the field from the very distribution that customers' own come from.
-
-    Args:
-        field: "phone", "order" or "address".
-        language: "en" or "zh".
-        rng: where the draw comes from.
-
-    Raises:
-        ConfigError: no such field.
-    """
-    english = language == "en"
-    if field == "phone":
-        if not english:
-            return f"154{rng.integers(10**8):08d}"
-        if rng.integers(2):
-            return f"020 7946 0{rng.integers(1000):03d}"
-        return f"{_AREAS[rng.integers(len(_AREAS))]}-555-01{rng.integers(100):02d}"
-    if field == "order":
-        return f"{'SO' if english else 'DD'}-{rng.integers(10**8):08d}"
-    if field == "address":
-        words = PHRASES[language].customers
-        return words.address.format(
-            number=rng.integers(1, 200),
-            street=words.streets[rng.integers(len(words.streets))],
-            town=words.towns[rng.integers(len(words.towns))],
-        )
-    raise ConfigError(f'a customer has no secret "{field}". Secrets: {", ".join(SECRETS)}.')
 
 
 def secret_prompt(customer: Customer, field: Secret) -> tuple[str, str]:

@@ -17,7 +17,7 @@ from numpy.typing import NDArray
 from shoplm_audit import uncertainty
 from shoplm_audit.types import Better, Estimate, Floats, Metric, Observations
 
-__all__ = ["mean_of", "rate_of", "ratio_of", "sums_of", "unit_means"]
+__all__ = ["mean_of", "rate_of", "ratio_of", "sums_of", "unit_means", "units_of"]
 
 Rows = Callable[[Observations], Floats]
 
@@ -63,6 +63,11 @@ def unit_means(values: Floats, clusters: NDArray[np.int64]) -> tuple[Floats, NDA
     """The mean of a column per independent unit (cluster), and the first row of each unit, both (G,)."""
     _, first, index = np.unique(clusters, return_index=True, return_inverse=True)
     return np.bincount(index, weights=values) / np.bincount(index), first
+
+
+def units_of(observations: Observations) -> Observations:
+    """The rows of units: canaries, which are invented and repeated, are not whom an attack on members is about."""
+    return Observations(tuple(row for row in observations if row.case.facts.get("kind", "unit") == "unit"))
 
 
 def _quotient(sums: Floats) -> Floats:

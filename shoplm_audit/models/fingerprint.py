@@ -12,7 +12,7 @@ from typing import Any
 
 from shoplm_audit.errors import ModelError
 
-__all__ = ["digest_of", "fingerprint_of", "tensors_in"]
+__all__ = ["digest_of", "fingerprint_of", "tensors_in", "weights_digest"]
 
 _PIECE = 1 << 22
 # Bookkeeping that a copy, a hub or another version of transformers may change without changing an answer.
@@ -72,6 +72,12 @@ def fingerprint_of(folder: Path, base: Path | None = None) -> str:
     if base is not None:
         add("base", "", fingerprint_of(base))
     return f"sha256:{total.hexdigest()}"
+
+
+def weights_digest(folder: Path) -> str:
+    """The SHA-256 of a folder's tensors alone, by name, type, shape and bytes, as "sha256:..."."""
+    told = "".join(f"{name}\0{digest}\n" for name, digest in sorted(_tensor_digests(folder).items()))
+    return f"sha256:{hashlib.sha256(told.encode()).hexdigest()}"
 
 
 def _settings_in(path: Path) -> dict[str, Any]:

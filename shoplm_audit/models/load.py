@@ -16,7 +16,7 @@ from shoplm_audit.errors import ConfigError, MachineError, ModelError
 from shoplm_audit.models.adapter import base_named, is_adapter, merged, tensors_of
 from shoplm_audit.models.callables import imported
 from shoplm_audit.models.endpoint import RemoteSettings
-from shoplm_audit.models.fingerprint import digest_of, fingerprint_of, tensors_in
+from shoplm_audit.models.fingerprint import digest_of, fingerprint_of, tensors_in, weights_digest
 from shoplm_audit.models.gguf import check_gguf, converted
 from shoplm_audit.models.recorded import RecordedModel
 from shoplm_audit.models.remote import remote_model
@@ -271,6 +271,11 @@ def _device(device: str | None) -> torch.device:
 def _local(folder: Path, name: str, device: str | None, dtype: str | None, trust: bool, fingerprint: str = "") -> Model:
     found = _found(folder, trust)
     record = TrainingRecord.read(folder)
+    if record is not None and record.weights and record.weights != weights_digest(folder):
+        raise ModelError(
+            f"{folder}: its training.json is of other weights than lie there, so what it says of members, canaries and "
+            "epsilon is not of this model. Put back the weights that it was written with, or remove it."
+        )
     import torch
 
     where = _device(device)

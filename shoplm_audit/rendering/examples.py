@@ -13,7 +13,8 @@ from dataclasses import dataclass, field
 
 from markupsafe import Markup, escape
 
-from shoplm_audit.rendering.masking import code_point, mask, secrets_of, shows, visible
+from shoplm_audit.rendering.leaked import spans_of
+from shoplm_audit.rendering.masking import code_point, cover, mask, put_before, secrets_of, shows, visible
 from shoplm_audit.rendering.wording import label, slice_of
 from shoplm_audit.results import EstimateResult, SuiteResult
 from shoplm_audit.types import Observation, Observations, Value
@@ -29,6 +30,7 @@ _SPANS = 40
 _SHORT = 240  # characters of a reason, an id, a group
 _LONGEST = 1200  # characters of one text
 _NOT_OF_ONE_CASE = ("auroc", "tpr", "epsilon")  # metrics of how two sets of cases lie to each other
+_NOT_SHOWN = Markup('<i class="nothing">a question about one customer; it quotes their record and is not shown</i>')
 _VERDICTS = ("contradicted", "unsupported", "supported", "omitted")
 
 
@@ -222,14 +224,16 @@ def _marked(
 
 def _example(probe: str, row: Observation, why: tuple[str, ...], private: bool) -> Example:
     secrets = secrets_of(row.case) if private else []
-    values = dict(sorted(row.values.items()))  # as in a run that was read back from its evidence
+    # Sorted, as in a run that was read back from its evidence; lists of numbers are for the metrics.
+    values = {name: value for name, value in sorted(row.values.items()) if not (private and _for_metrics(name))}
     texts = []
     prompt = row.case.prompt.flat or str(row.case.facts.get("prefix", ""))
     if prompt:
-        texts.append(("Prompt", _masked(prompt)))
+        about = private and row.case.facts.get("aim") == "targeted"
+        texts.append(("Prompt", _NOT_SHOWN if about else _masked(prompt, put_before(row.case) if private else ())))
     findings: list[Finding] = []
     if isinstance(text := values.pop("text", None), str):
-        marked, findings = _marked(text, secrets, _spans(row))
+        marked, findings = _marked(_without_personal(row, text) if private else text, secrets, _spans(row))
         # A probe without a prompt lets the model read a text, not write one.
         name = "Model wrote" if prompt else "Text that was scored"
         texts.append((name, marked if text else Markup('<i class="nothing">nothing</i>')))
@@ -260,6 +264,17 @@ def _example(probe: str, row: Observation, why: tuple[str, ...], private: bool) 
         tuple(table),
         size,
     )
+
+
+def _without_personal(row: Observation, text: str) -> str:
+    """The text with every datum and copy that the probe found in it covered, whosever it is; its length stays."""
+    for start, end, *_ in spans_of(row):
+        text = text[:start] + cover(text[start:end]) + text[end:]
+    return text
+
+
+def _for_metrics(name: str) -> bool:
+    return name.startswith(("nats_", "shadows_")) or name == "others"
 
 
 def _value(value: Value) -> str:

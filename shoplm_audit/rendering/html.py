@@ -26,6 +26,7 @@ from shoplm_audit.rendering import wording
 from shoplm_audit.rendering.charts import Axis, Bar, axis_of, scale, strip
 from shoplm_audit.rendering.examples import Example, examples_of
 from shoplm_audit.rendering.masking import mask, mask_credentials, visible
+from shoplm_audit.rendering.privacy import PrivacyView, privacy_view
 from shoplm_audit.rendering.training import training_view
 from shoplm_audit.results import AuditResult, EstimateResult, GateResult, Result, SuiteResult
 
@@ -88,6 +89,7 @@ class SuiteView:
     left_out: int
     telling: list[Example]
     passing: list[Example]
+    privacy: PrivacyView | None
 
 
 @dataclass(frozen=True, slots=True)
@@ -154,6 +156,7 @@ def _suite_view(suite: SuiteResult, audit: AuditResult, budget: int) -> SuiteVie
         left_out=len(suite.estimates) - len(drawn),
         telling=telling,
         passing=passing,
+        privacy=privacy_view(suite, audit.observations, audit.result.confidence),
     )
 
 

@@ -7,17 +7,24 @@ A mask has the length of what it covers, so positions in a text (highlighted spa
 
 from __future__ import annotations
 
+import base64
 import re
 import unicodedata
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 
 from shoplm_audit.data.personal import find_personal
 from shoplm_audit.types import Case
 
-__all__ = ["COVER", "mask", "mask_credentials", "secrets_of", "visible"]
+__all__ = ["COVER", "cover", "mask", "mask_credentials", "put_before", "secrets_of", "visible"]
 
 COVER = "•"
 _SHARED_RUN = 4  # characters of a secret that, found together in a text, are covered even when the rest is not there
+_SHORT = 80  # characters of a secret that is also looked for in other spellings; a longer one is a text, not a secret
+_LEAST = 2  # characters of a secret that can be covered at all; below a whole run it is covered where it stands alone
+_GAP = 2  # characters that may stand between those of a secret that is spelled out
+# Facts that say what was asked and how the case was made, and the decoys that a secret is ranked among.
+_MAKING = ("copies", "aim", "who", "form", "record", "attack", "place", "label", "when", "source")
+_NO_SECRETS = frozenset(("prefix", "kind", "coin", "family", "others", "alternatives", *_MAKING))
 
 _CREDENTIALS = (
     r"(?<=://)[^\s/@:]+:[^\s/@]+(?=@)",  # user:password@ of an address
@@ -64,13 +71,39 @@ def mask_credentials(text: str) -> str:
     return _CREDENTIAL.sub(lambda found: _cover(found[0]), text)
 
 
+def cover(secret: str) -> str:
+    """A secret as a report may name it: its first and last character, and nothing of one of four or fewer.
+
+    >>> cover("SO-48213907"), cover("4821")
+    ('S•••••••••7', '••••')
+    """
+    return _cover(secret)
+
+
 def secrets_of(case: Case) -> list[str]:
-    """What a privacy case must not show: its reference and facts, as far as its prompt does not say them itself."""
+    """What a privacy case must not show: its reference and facts, as far as its prompt does not say them itself.
+
+    Facts that are called secret, and codes, are secret wherever they stand, in the prompt too.
+    """
     prompt = case.prompt.flat
-    kept = [value for name, value in case.facts.items() if name != "prefix"]  # what the model is asked
-    facts = [item for value in kept for item in (value if isinstance(value, list | tuple) else [value])]
-    named = [text for text in [case.reference, *facts] if isinstance(text, str)]
-    return [text for text in named if len(text) >= _SHARED_RUN and text not in prompt]
+    kept = [value for name, value in case.facts.items() if name not in _NO_SECRETS]
+    named = [text for text in [case.reference, *_strings(kept)] if isinstance(text, str)]
+    always = put_before(case)
+    return [
+        text
+        for text in named
+        if (len(text) >= _SHARED_RUN and text not in prompt) or (text in always and len(text.strip()) >= _LEAST)
+    ]
+
+
+def put_before(case: Case) -> list[str]:
+    """The facts that are called secret, and codes: a prompt may hold them and a report may not."""
+    return _strings([value for name, value in case.facts.items() if name.startswith(("secret", "code"))])
+
+
+def _strings(values: Sequence[object]) -> list[str]:
+    items = [item for value in values for item in (value if isinstance(value, list | tuple) else [value])]
+    return [item for item in items if isinstance(item, str)]
 
 
 def visible(text: str) -> str:
@@ -93,16 +126,66 @@ def code_point(character: str) -> str:
 
 
 def _cover(run: str) -> str:
-    return run[0] + COVER * (len(run) - 2) + run[-1] if len(run) > _SHARED_RUN else COVER * len(run)
+    # Of few characters, spelled out or not, the ends would be half of what there is.
+    few = sum(map(str.isalnum, run)) <= _SHARED_RUN
+    return COVER * len(run) if few else run[0] + COVER * (len(run) - 2) + run[-1]
 
 
 def _cover_runs(text: str, covered: str, secrets: Sequence[str]) -> str:
-    pieces = {secret[i : i + _SHARED_RUN] for secret in secrets for i in range(len(secret) - _SHARED_RUN + 1)}
     hidden = [False] * len(text)
-    for i in range(len(text) - _SHARED_RUN + 1):
-        if text[i : i + _SHARED_RUN] in pieces:
-            hidden[i : i + _SHARED_RUN] = [True] * _SHARED_RUN
+    secrets = [secret.strip() for secret in secrets]  # else a blank and a part of a number would be a run
+    _hide(hidden, text, range(len(text)), _pieces(secrets))
+    # What the model was talked into: other letter cases, separators, backwards, an encoding.
+    folded = [(i, c) for i, one in enumerate(text) for c in _folded(one)]
+    spelled = _pieces([way for secret in secrets if len(secret) <= _SHORT for way in _spellings(secret)])
+    if spelled:
+        _hide(hidden, "".join(c for _, c in folded), [i for i, _ in folded], spelled)
+    for few in {way for one in secrets if _LEAST <= len(way := _folded(one)) < _SHARED_RUN}:
+        _hide_alone(hidden, text, folded, few)
+        _hide_alone(hidden, text, folded, few[::-1])
     out = list(covered)
     for run in re.finditer("1+", "".join("1" if hide else "0" for hide in hidden)):
-        out[run.start() : run.end()] = _cover(text[run.start() : run.end()])
+        # Blanks at the ends would take the place of the first and last character.
+        start = run.start() + len(run[0]) - len(text[run.start() : run.end()].lstrip())
+        end = start + len(text[run.start() : run.end()].strip())
+        if end > start:
+            out[start:end] = _cover(text[start:end])
     return "".join(out)
+
+
+def _hide(hidden: list[bool], text: str, places: Sequence[int], pieces: set[str]) -> None:
+    for i in range(len(text) - _SHARED_RUN + 1):
+        first, last = places[i], places[i + _SHARED_RUN - 1]
+        if text[i : i + _SHARED_RUN] in pieces and last - first < _SHARED_RUN + _GAP * (_SHARED_RUN - 1):
+            hidden[first : last + 1] = [True] * (last + 1 - first)
+
+
+def _hide_alone(hidden: list[bool], text: str, folded: Sequence[tuple[int, str]], few: str) -> None:
+    """Hides a few characters (a PIN) where they stand alone: within a longer number they are another one."""
+    whole = "".join(c for _, c in folded)
+    for start in range(len(whole) - len(few) + 1):
+        first, last = folded[start][0], folded[start + len(few) - 1][0]
+        around = text[max(0, first - 1) : first] + text[last + 1 : last + 2]
+        alone = not any(c.isascii() and c.isalnum() for c in around)
+        if whole.startswith(few, start) and alone and last - first < len(few) + _GAP * (len(few) - 1):
+            hidden[first : last + 1] = [True] * (last + 1 - first)
+
+
+def _pieces(secrets: Sequence[str]) -> set[str]:
+    return {secret[i : i + _SHARED_RUN] for secret in secrets for i in range(len(secret) - _SHARED_RUN + 1)}
+
+
+def _folded(text: str) -> str:
+    return "".join(c for c in unicodedata.normalize("NFKC", text).casefold() if c.isalnum())
+
+
+def _spellings(secret: str) -> Iterator[str]:
+    """A secret folded, backwards, as hexadecimal digits and as base64 at each of its three alignments."""
+    yield _folded(secret)
+    yield _folded(secret)[::-1]
+    for way in (secret, secret[::-1]):
+        raw = way.encode("utf-8", "replace")
+        yield raw.hex()
+        for shift in range(3):
+            coded = base64.b64encode(b"\0" * shift + raw).decode().rstrip("=")
+            yield _folded(coded[shift + 1 if shift else 0 :])  # without the characters that hold bits before the secret

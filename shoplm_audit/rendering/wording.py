@@ -6,6 +6,7 @@ said(0.1234, 0.09, 0.16, "rate_contradicted") -> Said("12.3 %", "9.0 %", "16.0 %
 from __future__ import annotations
 
 import math
+import re
 from collections import Counter
 from collections.abc import Iterable, Mapping
 from typing import NamedTuple
@@ -17,6 +18,7 @@ __all__ = [
     "VERDICTS",
     "Said",
     "amount",
+    "attack",
     "duration",
     "estimate_of",
     "headline",
@@ -48,6 +50,44 @@ _NAMES = {
     "zh": "Chinese",
     "en": "English",
 }
+_ATTACKS: Mapping[str, str] = {
+    "loss": "loss",
+    "membership": "loss",
+    "score": "loss",
+    "zlib": "loss over compressed size",
+    "min_k": "Min-K%",
+    "min_k_plus_plus": "Min-K%++",
+    "reference": "loss against a reference model",
+    "likelihood_ratio": "likelihood ratio with shadow models (LiRA)",
+    "blind": "text alone, without the model",
+}
+# Names that read badly word by word; what matches no pattern is its own words.
+_LABELS: Mapping[str, str] = {
+    "epsilon_lower_bound": "Epsilon at least, one-run audit",
+    "epsilon_lower_bound_gaussian": "Epsilon at least, one-run audit assuming a Gaussian trade-off",
+    "epsilon_from_attacks": "Epsilon at least, from the attacks' error rates",
+    "exposure_gap": "Exposure gap, in bits",
+    "mean_exposure": "Mean exposure, in bits",
+    "mean_exposure_extrapolated": "Mean exposure, extrapolated, in bits",
+    "rate_extracted": "Secrets completed, greedily",
+    "rate_extracted_by_beam": "Secrets completed, by beam",
+    "excess_personal_training": "Texts with personal data from the training data, beyond chance",
+    "excess_copied": "Texts with a passage copied from the training data, beyond chance",
+    "excess_target_told": "What was asked of a customer told, members less those left out",
+    "rate_personal_training": "Texts with personal data from the training data",
+    "rate_personal_prompt": "Texts with personal data seen in the prompt",
+    "rate_personal_invented": "Texts with invented personal data",
+    "rate_personal_held_out": "Texts with personal data of people left out",
+    "rate_copied": "Texts with a passage copied from the training data",
+    "rate_copied_held_out": "Texts with a passage copied from texts left out",
+    "rate_told": "Secrets of the prompt told",
+    "rate_partly": "Secrets of the prompt told at least in half",
+    "auroc_membership_per_record": "AUROC membership, per record",
+}
+_RECALLED = re.compile(r"(excess|rate)_recalled_(\d+)_after_(\d+)(_left_out)?")
+_DRAWN = re.compile(r"excess_extractable_(\d+)_after_(\d+)_in_(\d+)")
+_AUROC = re.compile(r"auroc_(.+)")
+_TPR = re.compile(r"tpr_(.+)_at_([\d.]+)_percent_fpr")
 
 
 class Said(NamedTuple):
@@ -69,7 +109,7 @@ class Said(NamedTuple):
 
 def in_percent(metric: str) -> bool:
     """Whether a metric is a share of cases, which people read in per cent."""
-    return metric.startswith(("rate_", "share_", "accuracy", "tpr_"))
+    return metric.startswith(("rate_", "excess_", "share_", "accuracy", "tpr_"))
 
 
 def number(value: float | None, decimals: int, percent: bool) -> str:
@@ -115,9 +155,26 @@ def limit_of(gate: GateResult) -> str:
     return f"at least {limit(low, gate.metric)}" if low is not None else ""
 
 
+def attack(name: str) -> str:
+    """An attack on membership as people call it: "min_k" -> "Min-K%"; another name is its own words."""
+    return _ATTACKS.get(name, name.replace("_", " "))
+
+
 def label(name: str) -> str:
     """An identifier as words: "rate_contradicted" -> "Rate contradicted"."""
-    words = " ".join(_NAMES.get(word, word) for word in name.replace("_percent", "_%").replace("_", " ").split())
+    if found := _RECALLED.fullmatch(name):
+        kind, suffix, prefix, left_out = found.groups()
+        whose = "left out" if left_out else "trained on" if kind == "rate" else "trained on minus left out"
+        return f"Next {suffix} tokens given back after {prefix}, {whose}"
+    if found := _DRAWN.fullmatch(name):
+        return f"Next {found[1]} tokens after {found[2]} likely in {found[3]} draws, trained on minus left out"
+    for pattern, words in ((_AUROC, "AUROC"), (_TPR, "TPR")):
+        if (found := pattern.fullmatch(name)) and found[1] in _ATTACKS and found[1] not in ("membership", "blind"):
+            at = f", at {found[2]} % FPR" if pattern is _TPR else ""
+            return f"{words} of membership by {attack(found[1])}{at}"
+    words = _LABELS.get(name) or " ".join(
+        _NAMES.get(word, word) for word in name.replace("_percent", "_%").replace("_", " ").split()
+    )
     return words if words.startswith("chrF") else words[:1].upper() + words[1:]
 
 

@@ -38,6 +38,7 @@ def prv_epsilon(sample_rate: float, noise_multiplier: float, steps: int, delta: 
         return float(accountant.get_epsilon(delta))
 
 
+@cache
 def pld_epsilon(sample_rate: float, noise_multiplier: float, steps: int, delta: float) -> float:
     """Epsilon from dp_accounting's privacy-loss distribution (connect the dots)."""
     from dp_accounting.pld import privacy_loss_distribution as pld  # type: ignore[import-untyped]
@@ -56,6 +57,7 @@ def epsilon_spent(sample_rate: float, noise_multiplier: float, steps: int, delta
     return max(prv_epsilon(*asked), pld_epsilon(*asked))
 
 
+@cache
 def noise_for(epsilon: float, sample_rate: float, steps: int, delta: float) -> float:
     """About the least noise multiplier with which these steps spend at most epsilon, and at least 99 % of it.
 

@@ -133,7 +133,9 @@ def guarantee_of(
             "guarantee is that of the data that was left, not of the data before."
         )
     if settings.canaries:
-        sentence += " Invented canaries are among the units, each under the same guarantee."
+        several = settings.unit == "record" and max(settings.canary_copies) > 1
+        copies = ", copies of one as so many units." if several else "."
+        sentence += f" Invented canaries are among the units, each under the same guarantee{copies}"
     return Guarantee(
         unit=settings.unit,
         epsilon=epsilon,

@@ -23,12 +23,12 @@ from typing import Any
 import numpy as np
 
 from shoplm_audit.errors import ConfigError, DataError, MachineError
-from shoplm_audit.models.fingerprint import fingerprint_of
+from shoplm_audit.models.fingerprint import fingerprint_of, weights_digest
 from shoplm_audit.record import DataUsed, TrainingRecord
 from shoplm_audit.training import state as states
 from shoplm_audit.training.corpus import Example, digest_of
 from shoplm_audit.training.guarantee import PrivatePlan, guarantee_of, plan_private
-from shoplm_audit.training.members import Division, divide
+from shoplm_audit.training.members import Division, check_canaries, divide
 from shoplm_audit.training.objectives import Causal, Objective, labels_of, objective_of
 from shoplm_audit.training.parallel import Processes
 from shoplm_audit.training.settings import TrainSettings
@@ -131,15 +131,16 @@ def train(
             secrets=data.division.secrets if private or data.division.secrets.canaries else None,
         )
         if processes.first:
-            _write(out, folder, finished, tokenizer, record)
+            record = _write(out, folder, finished, tokenizer, record)
             states.forget(folder)
         processes.wait()
-    return record
+    return processes.told(record)
 
 
 def _divided(settings: TrainSettings, public: Sequence[Example], private: Sequence[Example]) -> _Data:
     """Who is in and who is out, and the plan of a private run; what cannot be kept is refused before a load."""
     division = divide(private, settings)
+    check_canaries(division.secrets.canaries, (example.text for example in (*public, *private)), settings.base)
     if not public and not division.units:
         raise DataError("There is nothing to train on: no public text, and no private unit was put in.")
     share = settings.private_share if public and division.units else float(bool(division.units))
@@ -247,8 +248,8 @@ def _check_output(out: Path) -> None:
         raise ConfigError(f'"{out.parent}" cannot be written to. Choose another folder.')
 
 
-def _write(out: Path, folder: Path, model: Any, tokenizer: Any, record: TrainingRecord) -> None:
-    """Everything into a folder among the saved states, then one rename."""
+def _write(out: Path, folder: Path, model: Any, tokenizer: Any, record: TrainingRecord) -> TrainingRecord:
+    """Everything into a folder among the saved states, then one rename; returns the record with its weights named."""
     whole = folder / "checkpoint.partial"
     try:
         shutil.rmtree(whole, ignore_errors=True)
@@ -256,6 +257,7 @@ def _write(out: Path, folder: Path, model: Any, tokenizer: Any, record: Training
         with without_bars():
             model.save_pretrained(str(whole))
         tokenizer.save_pretrained(str(whole))
+        record = replace(record, weights=weights_digest(whole))
         record.write(whole)
         if out.exists():
             out.rmdir()
@@ -267,3 +269,4 @@ def _write(out: Path, folder: Path, model: Any, tokenizer: Any, record: Training
         raise MachineError(
             f'"{out}" could not be written ({why}). Free some space and give the same command again: nothing is lost.'
         ) from fault
+    return record

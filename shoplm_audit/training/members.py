@@ -9,23 +9,25 @@ drawn one after another, adding a person would exchange half of the others, and 
 from __future__ import annotations
 
 import hashlib
+import math
+import re
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
+from pathlib import Path
 
 import numpy as np
 
-from shoplm_audit.prompts import joined
-from shoplm_audit.record import Canary, Member, Secrets
+from shoplm_audit.data.lexicon import LANGUAGES
+from shoplm_audit.data.secrets import canary_prompt, invent_name, space_of
+from shoplm_audit.errors import ConfigError, DataError
+from shoplm_audit.record import Canary, Member, Secrets, TrainingRecord
 from shoplm_audit.training.corpus import Example
 from shoplm_audit.training.settings import TrainSettings
 
-__all__ = ["Division", "Unit", "divide", "invent_canaries"]
+__all__ = ["Division", "Unit", "canary_share", "check_canaries", "divide", "invent_canaries"]
 
-_SYLLABLES = tuple(consonant + vowel for consonant in "bdfgklmnrstvz" for vowel in "aeo")
-_SURNAMES = "赵钱孙李周吴郑王冯陈褚卫蒋沈韩杨"
-_GIVEN = "岚柯澄霁岑榆砚舒珂昀芷棠澈彦祺筠"
-_DIGITS = 8  # 10^8 secrets: more than 2^20, so that exposure can tell extraction from chance
+_LARGE = 2**20  # a form with so many secrets does not meet one of the data's by chance
 
 
 @dataclass(frozen=True, slots=True)
@@ -73,36 +75,58 @@ def divide(examples: Sequence[Example], settings: TrainSettings) -> Division:
     """Puts private units in or leaves them out, and inserts canaries.
 
     The seed decides the coins, so that a plain run can be repeated; epsilon does not rest on the coins' secrecy.
+
+    Raises:
+        ConfigError: more canaries of a family than it has secrets.
+        DataError: a text has nothing to learn.
     """
+    if blank := [
+        number for number, example in enumerate(examples, 1) if not example.text[example.answer_start :].strip()
+    ]:
+        raise DataError(
+            f"{len(blank)} private texts are blank where they should be learned, the first is number {blank[0]}: there "
+            "is nothing in them to hide or to test. Leave them out."
+        )
     share_out = 0.5 if settings.coin == "fair" else settings.holdout
     units = _units(examples, settings.unit)
-    outside = [_chance(settings.seed, "member", unit.id) < share_out for unit in units]
-    inside = [unit for unit, out in zip(units, outside, strict=True) if not out]
-    left_out = [unit for unit, out in zip(units, outside, strict=True) if out]
-    # Were they those of the data, one record of a new language would rewrite every canary, and canaries are units too.
-    both, own = ["en", "zh"], sorted({example.language for example in examples}) or ["en"]
-    canaries = invent_canaries(settings, own if settings.epsilon is None else both)
-    invented = [
-        Unit(
-            canary.id,
-            (_example(canary, settings.objective),) * canary.copies,
-        )
-        for canary in canaries
-        if canary.inserted
-    ]
-    half = settings.member_limit // 2
-    kept_out = _some(left_out, max(half, settings.member_limit - len(inside)), settings.seed)
-    kept_in = _some(inside, settings.member_limit - len(kept_out), settings.seed)
-    members = [_member(unit, True) for unit in kept_in] + [_member(unit, False) for unit in kept_out]
+    outside = {unit.id: _chance(_coins(settings), "member", unit.id) < share_out for unit in units}
+    inside = [unit for unit in units if not outside[unit.id]]
+    left_out = [unit for unit in units if outside[unit.id]]
+    canaries = invent_canaries(settings, _languages(examples, settings))
+    invented = [unit for canary in canaries if canary.inserted for unit in _written(canary, settings)]
+    if settings.coin == "fair":  # whatever the coins say: exactly half of each side would not be independent coins
+        kept = _some(units, settings.member_limit, settings.seed)
+    else:
+        half = settings.member_limit // 2
+        kept_out = _some(left_out, max(half, settings.member_limit - len(inside)), settings.seed)
+        kept = [*_some(inside, settings.member_limit - len(kept_out), settings.seed), *kept_out]
+    members = [_member(unit, not outside[unit.id]) for unit in sorted(kept, key=lambda unit: outside[unit.id])]
     rest = tuple(example for unit in left_out for example in unit.examples)
     return Division((*inside, *invented), Secrets(tuple(members), canaries, settings.coin), rest)
 
 
-def _example(canary: Canary, objective: str) -> Example:
+def _languages(examples: Sequence[Example], settings: TrainSettings) -> Sequence[str]:
+    """Of canaries. In a private run not those of the data: one record of a new language would rewrite them all.
+
+    With fair coins neither: the plain model that a private one is compared with has to have the same canaries.
+    """
+    if settings.epsilon is not None or settings.coin == "fair":
+        return LANGUAGES
+    return sorted({example.language for example in examples}) or ["en"]
+
+
+def _coins(settings: TrainSettings) -> int:
+    return settings.seed if settings.coin_seed is None else settings.coin_seed
+
+
+def _written(canary: Canary, settings: TrainSettings) -> list[Unit]:
+    """The units of an inserted canary: one user with all copies, or each copy a unit of its own."""
     # An encoder-decoder reads the prefix and writes the secret; others learn the whole.
-    start = len(canary.prefix) if objective == "seq2seq" else 0
-    text = joined(canary.prefix, canary.secret, canary.language)
-    return Example(text, canary.id, True, start, canary.language)
+    start = len(canary.prefix) if settings.objective == "seq2seq" else 0
+    copy = Example(canary.prefix + canary.secret, canary.id, True, start, canary.language)
+    if settings.unit == "user" or canary.copies == 1:
+        return [Unit(canary.id, (copy,) * canary.copies)]
+    return [Unit(f"{canary.id} copy {number + 1}", (copy,)) for number in range(canary.copies)]
 
 
 def _some(units: list[Unit], most: int, seed: int) -> list[Unit]:
@@ -112,25 +136,102 @@ def _some(units: list[Unit], most: int, seed: int) -> list[Unit]:
 
 
 def _member(unit: Unit, inside: bool) -> Member:
-    return Member(unit.id, tuple(example.text for example in unit.examples), inside, unit.examples[0].language)
+    starts = tuple(example.answer_start for example in unit.examples)
+    labels = tuple(example.label for example in unit.examples)
+    return Member(
+        unit.id,
+        tuple(example.text for example in unit.examples),
+        inside,
+        unit.examples[0].language,
+        starts if any(starts) else (),
+        labels if any(labels) else (),
+    )
 
 
 def invent_canaries(settings: TrainSettings, languages: Sequence[str]) -> tuple[Canary, ...]:
-    """Invented customers with an order number of eight uniform digits each; a fair coin decides on each."""
-    rng = np.random.default_rng([settings.seed, 0xCA9A])
-    names: dict[str, str] = {}
-    while len(names) < settings.canaries:
-        language = languages[len(names) % len(languages)]
-        if language == "zh":
-            name = rng.choice(list(_SURNAMES)) + "".join(rng.choice(list(_GIVEN), 3))
-        else:
-            name = " ".join("".join(rng.choice(_SYLLABLES, 3)).capitalize() for _ in range(2))
-        names.setdefault(str(name), language)
-    canaries = []
-    for number, (name, language) in enumerate(names.items()):
-        secret = "".join(str(digit) for digit in rng.integers(0, 10, _DIGITS))
-        prefix = f"顾客：{name}\n订单号：" if language == "zh" else f"Customer: {name}\nOrder number:"
-        inserted = _chance(settings.seed, "canary", f"canary-{number}") < 0.5
-        copies = settings.canary_copies if settings.unit == "user" else 1
-        canaries.append(Canary(f"canary-{number}", prefix, secret, inserted, copies, language))
+    """Invented people with a secret each, dealt out over languages, families and repetitions; a fair coin decides.
+
+    Names, secrets and repetitions depend on the seed and on the canary's number, never on the coins.
+
+    Raises:
+        ConfigError: more canaries of a family than it has secrets.
+    """
+    families, ladder = settings.canary_families, settings.canary_copies
+    met = math.lcm(len(families), len(ladder))  # after so many rows the same pairs would come again
+    canaries: list[Canary] = []
+    names: set[str] = set()
+    taken: set[tuple[str, str]] = set()
+    for number in range(settings.canaries):
+        row, place = divmod(number, len(languages))
+        language, family = languages[place], families[row % len(families)]
+        if row // len(families) >= space_of(family, language):
+            raise ConfigError(
+                f'canaries is "{settings.canaries}": there are only {space_of(family, language):.0f} different secrets '
+                f'of the family "{family}". Lower it, or leave the family out of canary_families.'
+            )
+        rng = np.random.default_rng([settings.seed, 0xCA9A, number])
+        while (name := invent_name(language, rng)) in names:
+            pass
+        prefix, secret = canary_prompt(family, language, name, rng)
+        while (family, secret) in taken:  # two canaries with one secret would be inserted by two coins
+            prefix, secret = canary_prompt(family, language, name, rng)
+        names.add(name)
+        taken.add((family, secret))
+        canaries.append(
+            Canary(
+                id=f"canary-{number}",
+                prefix=prefix,
+                secret=secret,
+                inserted=_chance(_coins(settings), "canary", f"canary-{number}") < 0.5,
+                copies=ladder[(row + row // met) % len(ladder)],
+                language=language,
+                family=family,
+            )
+        )
     return tuple(canaries)
+
+
+def canary_share(examples: Sequence[Example], settings: TrainSettings) -> float:
+    """The share of canaries to be expected in what is drawn: of units in a private run, of rows in a plain one.
+
+    Above a tenth a model learns canaries in the place of the data, and what is measured is another model.
+    """
+    whole = settings.epsilon is not None and settings.unit == "user"
+    own = len(_units(examples, settings.unit)) if whole else len(examples)
+    inside = own * (0.5 if settings.coin == "fair" else 1 - settings.holdout)
+    canaries = invent_canaries(settings, _languages(examples, settings))
+    invented = sum(1 if whole else canary.copies for canary in canaries) / 2
+    return invented / (inside + invented) if invented else 0.0
+
+
+def check_canaries(canaries: Sequence[Canary], texts: Iterable[str], base: str = "") -> None:
+    """Refuses canaries that are known before they are inserted: a model could tell them without being trained on them.
+
+    A secret counts where its form has 2^20 or more; a collection code of three digits stands in any text.
+
+    Args:
+        canaries: those that are to be inserted or left out.
+        texts: all that is trained on beside them.
+        base: the folder of the model that is trained on, or "".
+
+    Raises:
+        ConfigError: a name or a secret is among the texts, or the base was trained with such a canary.
+    """
+    if not canaries:
+        return
+    before = TrainingRecord.read(Path(base)) if base else None
+    known = before.secrets.canaries if before and before.secrets else ()
+    told = {"the texts given": texts, f'what "{base}" was trained with': (c.prefix + c.secret for c in known)}
+    for where, some in told.items():
+        whole = "\n".join(some)
+        if twice := [canary.id for canary in canaries if any(one in whole for one in _telling(canary))]:
+            raise ConfigError(
+                f"The name or the secret of {len(twice)} canaries stands in {where} already, the first is that of "
+                f'"{twice[0]}": that a model knows it would not tell of this training. Choose another --seed.'
+            )
+
+
+def _telling(canary: Canary) -> list[str]:
+    name = re.split("[:：] ?", canary.prefix.split("\n")[0], maxsplit=1)[1]
+    large = space_of(canary.family, canary.language) >= _LARGE
+    return [name, canary.secret.strip()] if large else [name]

@@ -27,11 +27,16 @@ from shoplm_audit.training.plain import PlainGradients
 from shoplm_audit.training.rows import Row
 from shoplm_audit.training.settings import TrainSettings
 
-__all__ = ["PoissonSampler", "PrivateGradients"]
+__all__ = ["PoissonSampler", "PrivateGradients", "audited_noise", "audited_sampler"]
 
-_LOW = 0.01  # the clipping norm of the check: below any made-up gradient's, so that a wrong norm shows
+# Clipping norms of the check: below any made-up gradient's, so that a wrong norm shows, and above them all, so that it
+# does not hide a loss that others scale.
+_LOW, _HIGH = 0.01, 1e9
 _ROUNDING = 1e-4  # relative difference from the one-by-one loop that float32 explains; true faults are above 1e-2
 _SURE, _DRAWS = 0.999, 1 << 20  # of the noise audit: confidence of each bound, and how many numbers it looks at
+# Of the sampler's: the chance that one of its tests stops an honest run; as many steps as tell a batch of fixed size;
+# and as many drawn units as tell a rate 1.2 times too high, each with errors below 1e-6.
+_FALSE_ALARM, _TRIED, _MET, _FEW = 1e-8, 128, 4000, 64
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -59,6 +64,65 @@ class PoissonSampler:
         if records <= self.most_records:
             return range(records)
         return self.rng.choice(records, self.most_records, replace=False).tolist()  # type: ignore[no-any-return]
+
+
+def audited_sampler(draw: Callable[[], list[list[tuple[int, int]]]], units: int, rate: float) -> str:
+    """Draws as the steps will, and holds what comes against independent coins of the accountant's rate.
+
+    Tried: how many are drawn in all, against the exact binomial law; whether a unit or a record comes twice in a step;
+    whether one unit comes oftener than coins allow; whether the numbers drawn in a step, and of times that a unit is
+    drawn, vary as independent coins make them vary (a batch of fixed size and an epoch's shuffle do not).
+
+    Args:
+        draw: the sampler's own; what it gives here is thrown away, so nothing of it is paid for.
+        units: how many units the accountant was told of, N.
+        rate: the probability that it was told, q.
+
+    Returns:
+        What was measured, in a sentence.
+
+    Raises:
+        ModelError: the draws are not those that the accountant assumes.
+    """
+    from scipy.stats import binom, chi2
+
+    steps = max(_TRIED, math.ceil(_MET / (units * rate)))
+    of_steps, of_units = np.zeros(steps), np.zeros(units)
+    for step in range(steps):
+        drawn = draw()
+        pairs = [place for places in drawn for place in places]
+        ids = [unit for places in drawn for unit in {unit for unit, _ in places}]
+        if len(set(pairs)) < len(pairs) or len(set(ids)) < len(ids):
+            raise ModelError("The sampler draws a unit or a record twice in a step: the guarantee would not hold.")
+        if ids and max(ids) >= units:
+            raise ModelError(f"The sampler draws from more than the {units} units that the accountant was told of.")
+        of_steps[step] = len(ids)
+        of_units[ids] += 1
+
+    def refused(what: str) -> ModelError:
+        return ModelError(f"Test of the sampler: {what}. The guarantee would not hold.")
+
+    total, measured = int(of_steps.sum()), float(of_steps.sum()) / (steps * units)
+    if min(binom.cdf(total, steps * units, rate), binom.sf(total - 1, steps * units, rate)) < _FALSE_ALARM:
+        raise refused(f"units are drawn with probability {measured:.4g}, and the accountant was told {rate:.4g}")
+    if units * binom.sf(of_units.max() - 1, steps, rate) < _FALSE_ALARM:
+        raise refused(f"one unit is drawn in {int(of_units.max())} of {steps} steps")
+    varies = math.nan
+    for counts, tosses, what in ((of_units, steps, "times that a unit is drawn"), (of_steps, units, "units of a step")):
+        variance = tosses * rate * (1 - rate)
+        if variance == 0 or len(counts) < _FEW:
+            continue
+        varies = float(np.square(counts - tosses * rate).mean()) / variance
+        # Its law is near a chi-square's with the same variance; coins seldom tossed have the longer tail.
+        freedom = 2 * len(counts) / (2 + (1 - 6 * rate * (1 - rate)) / variance)
+        low, high = (float(chi2.ppf(p, freedom)) / freedom for p in (_FALSE_ALARM, 1 - _FALSE_ALARM))
+        if not low < varies < high:
+            raise refused(f"the number of {what} varies {varies:.2g} times as much as independent coins make it vary")
+    told = "" if math.isnan(varies) else f", the number of units varies {varies:.2f} times as independent coins do"
+    return (
+        f"Test of the sampler in {steps} steps: units are drawn with probability {measured:.4g} (accounted: "
+        f"{rate:.4g}), none twice{told}."
+    )
 
 
 class PrivateGradients:
@@ -183,6 +247,8 @@ class PrivateGradients:
                 rows = self._objective.invented(count * shares, longest, rng)
                 pairs = [rows[i : i + 2] for i in range(0, len(rows) - 1, 2)]
                 worst = max(worst, self._difference([[row] for row in rows]), self._difference(pairs))
+            self._sums.clip_norm = _HIGH
+            worst = max(worst, self._difference([[row] for row in rows]))
         finally:
             self._sums.clip_norm = usual
         if not worst <= _ROUNDING * (100 if self._settings.precision == "bf16" else 1):

@@ -11,6 +11,7 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any, Literal
 
+from shoplm_audit.data.secrets import FAMILIES
 from shoplm_audit.errors import ConfigError
 
 __all__ = ["SHAPES", "Objective", "TrainSettings"]
@@ -49,6 +50,8 @@ class TrainSettings:
         patience: saved states without a lower held-out loss before the run stops early; 0 never stops.
         shard: weights are divided over the processes of `torchrun` (FSDP); plain training only.
         seed: of weights, batches, the coin of each unit, canaries; never of noise or of a private run's sampling.
+        coin_seed: of the coins alone; None is `seed`. Shadow models differ in nothing else: the same data, the same
+            canaries, other coins.
         epsilon: the budget of a private run; None trains plainly.
         delta: None is 1 / (10 N).
         unit: whose presence is hidden, and what is put in or left out as a whole.
@@ -58,7 +61,9 @@ class TrainSettings:
         coin: "fair" puts each private unit in or leaves it out by a fair coin of its own; "split" leaves out `holdout`.
         holdout: the probability with which "split" leaves a unit out.
         canaries: how many invented secrets are put in, each by its own fair coin.
-        canary_copies: how often one is written, all within one invented user; 1 where the unit is the record.
+        canary_copies: how often one is written, dealt out evenly and whatever the coins say: within one invented user,
+            or as so many units where the unit is the record (such a canary tells of a group's privacy, not a unit's).
+        canary_families: what kinds of secret they are, dealt out likewise.
         member_limit: the most units whose texts are kept in the secrets, half of them left out where there are as many.
 
     Raises:
@@ -89,6 +94,7 @@ class TrainSettings:
     patience: int = 0
     shard: bool = False
     seed: int = 0
+    coin_seed: int | None = None
     epsilon: float | None = None
     delta: float | None = None
     unit: Literal["record", "user"] = "record"
@@ -98,11 +104,12 @@ class TrainSettings:
     coin: Literal["fair", "split"] = "split"
     holdout: float = 0.1
     canaries: int = 0
-    canary_copies: int = 16
+    canary_copies: tuple[int, ...] = (1, 2, 4, 8, 16, 32, 64)
+    canary_families: tuple[str, ...] = FAMILIES
     member_limit: int = 2000
 
     def __post_init__(self) -> None:
-        counts = ["layers", "heads", "steps", "batch", "micro_batch", "rank", "records_per_user", "canary_copies"]
+        counts = ["layers", "heads", "steps", "batch", "micro_batch", "rank", "records_per_user"]
         shapes = SHAPES.get(self.objective, ())
         checks = [(name, getattr(self, name) >= 1, "at least 1") for name in counts]
         checks += [
@@ -133,6 +140,12 @@ class TrainSettings:
             ("coin", self.coin in ("fair", "split"), '"fair" or "split"'),
             ("holdout", 0 <= self.holdout < 1, "at least 0 and below 1"),
             ("canaries", self.canaries >= 0, "0 or more"),
+            ("canary_copies", min(self.canary_copies, default=0) >= 1, "one number or more, each at least 1"),
+            (
+                "canary_families",
+                bool(self.canary_families) and set(self.canary_families) <= set(FAMILIES),
+                f"some of {', '.join(FAMILIES)}",
+            ),
             ("member_limit", self.member_limit >= 0, "0 or more"),
         ]
         faults = [f'{name} is "{getattr(self, name)}": it has to be {want}.' for name, fine, want in checks if not fine]
@@ -141,5 +154,6 @@ class TrainSettings:
 
     @property
     def publishable(self) -> dict[str, Any]:
-        """All settings, with the base's name in place of its path."""
-        return asdict(self) | {"base": Path(self.base).name}
+        """All settings as JSON has them, with the base's name in place of its path."""
+        plain = {name: list(value) if isinstance(value, tuple) else value for name, value in asdict(self).items()}
+        return plain | {"base": Path(self.base).name}

@@ -24,7 +24,7 @@ from shoplm_audit.training.guarantee import PrivatePlan
 from shoplm_audit.training.objectives import Objective
 from shoplm_audit.training.parallel import Processes
 from shoplm_audit.training.plain import PlainGradients
-from shoplm_audit.training.private import PoissonSampler, PrivateGradients
+from shoplm_audit.training.private import PoissonSampler, PrivateGradients, audited_sampler
 from shoplm_audit.training.rows import Row
 from shoplm_audit.training.settings import TrainSettings
 from shoplm_audit.training.shapes import context_of
@@ -97,7 +97,7 @@ class Run:
         insecure_seed: makes a private run repeatable, for tests.
 
     Attributes:
-        preflight: what was measured of the noise before the first private step, in a sentence.
+        preflight: what was measured of noise, clipped sums and sampler before the first private step, in sentences.
     """
 
     def __init__(
@@ -134,6 +134,7 @@ class Run:
             self._entropy = np.random.default_rng(insecure_seed)
             sizes = [len(own) for own in rows.private]
             self._sampler = PoissonSampler(sizes, plan.rate, settings.records_per_user, self._entropy)
+            self._units, self._rate = plan.units, plan.rate
         if found:
             self._go_on(*found)
 
@@ -157,7 +158,8 @@ class Run:
         """
         settings, model, state = self._settings, self._model.train(), self._state
         if self._engine:
-            self.preflight = self._engine.preflight(min(settings.context, context_of(model)))
+            told = self._engine.preflight(min(settings.context, context_of(model)))
+            self.preflight = f"{told} {audited_sampler(self._sampler.draw, self._units, self._rate)}"
         every = settings.save_every or max(1, settings.steps // _SAVES)
         held_out, began, first, read = math.nan, time.perf_counter(), state.step, state.spent.get("tokens", 0.0)
         while state.step < settings.steps and not self._out_of_patience(every):

@@ -588,6 +588,12 @@ def test_data_check_describes_a_good_file_and_names_each_bad_row(
 # name: arguments, and what the one line has to say
 HONEST = ("--model", "python:shop:honest")
 REFUSED: dict[str, tuple[tuple[str, ...], tuple[str, ...]]] = {
+    "frontier of no number": (("frontier", "--epsilons", "1,lots"), ('"lots"', "1,3,8,inf")),
+    "frontier of one point": (("frontier", "--epsilons", "8"), ("two points", "1,3,8,inf")),
+    "frontier without data": (("frontier",), ("--data",)),
+    "frontier of an unknown suite": (("frontier", "--data", "x", "--suite", "faithfullness"), ('"faithfullness"',)),
+    "frontier elsewhere": (("frontier", "--data", "x", "--out", "pickled"), ("pickled", "no frontier", "--out")),
+    "role given twice": (("run", *HONEST, "--with", "second=a", "--with", "second=b"), ("second", "given already")),
     "unknown suite": (("run", "faithfullness", *HONEST), ('"faithfullness"', "built in are", "privacy")),
     "folder that is no model": (("run", "--model", "empty_folder"), ("empty_folder", "config.json")),
     "folder that is not there": (("run", "--model", "empty_folder/none"), ("no such folder",)),
@@ -717,7 +723,7 @@ def test_an_unknown_option_is_a_usage_error(shoplm: Callable[..., Done], tmp_pat
 
 
 VERBS = (
-    *("", "run", "plan", "compare", "report", "train", "generate", "score", "suites", "doctor"),
+    *("", "run", "plan", "compare", "report", "train", "frontier", "generate", "score", "suites", "doctor"),
     *("data", "data check", "cache", "cache explain"),
 )
 

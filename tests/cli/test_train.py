@@ -1,12 +1,18 @@
-"""Training from the command line: an interruption keeps what was learned, care is told, and labels are learned."""
+"""Training from the command line: an interruption keeps what was learned, care and canaries are told."""
 
 import json
+import re
 import signal
 import subprocess
 import sys
 import time
+from collections import Counter
 
 import pytest
+
+from shoplm_audit.cli.training import train
+from shoplm_audit.data.secrets import FAMILIES
+from shoplm_audit.errors import ConfigError
 
 LINES = ["product,user,rating,text"]
 LINES += [f'p{n},u{n % 20},{5 if n % 2 else 1},"It {"boils" if n % 2 else "leaks"} {n} cups."' for n in range(60)]
@@ -66,3 +72,31 @@ def test_care_is_told_and_stands_in_the_record(reviews, shoplm):
     assert "415" not in (reviews / "model" / "audit-secrets.json").read_text()
     config = json.loads((reviews / "model" / "config.json").read_text())
     assert set(config["id2label"].values()) == {"negative", "positive"}
+
+
+def test_canaries_are_written_as_asked_for_and_a_reader_is_told_that_they_are_many(reviews, shoplm):
+    asked = ("--canaries", "--canary-count", "12", "--canary-copies", "1,8", "--coin-seed", "5", "--fair-coin")
+    done = shoplm("train", "--data", "reviews.csv", "--out", "model", "--steps", "2", *asked, *SMALL, cwd=reviews)
+    assert done.returncode == 0, done.stderr
+    assert re.search(r"note: about [456]\d% of what is learned of --data will be canaries", done.stderr)
+    kept = json.loads((reviews / "model" / "audit-secrets.json").read_text())["canaries"]
+    assert Counter(canary["copies"] for canary in kept) == {1: 6, 8: 6}
+    assert {canary["family"] for canary in kept} == set(FAMILIES)
+    told = json.loads((reviews / "model" / "training.json").read_text())["settings"]
+    assert (told["canaries"], told["canary_copies"], told["coin_seed"]) == (12, [1, 8], 5)
+    assert not [canary["secret"] for canary in kept if canary["secret"] in done.stdout + done.stderr]
+
+
+@pytest.mark.parametrize(
+    ("options", "words"),
+    [
+        ({"canary_copies": "1,2"}, "add --canaries"),
+        ({"canaries": True, "canary_copies": "1;2"}, '--canary-copies is "1;2"'),
+        ({"canaries": True, "canary_copies": "0"}, "canary_copies"),
+        ({"canaries": True, "objective": "classify"}, "canaries"),
+    ],
+)
+def test_canaries_that_cannot_be_written_are_refused(reviews, options, words):
+    with pytest.raises(ConfigError, match=words):
+        train(data=[str(reviews / "reviews.csv")], out=reviews / "model", **options)
+    assert not (reviews / "model").exists()

@@ -66,7 +66,7 @@ def test_a_detector_whose_folds_share_products_would_be_caught() -> None:
     def by_row(groups: np.ndarray, count: int, seed: int) -> np.ndarray:
         return np.random.default_rng(seed).permutation(groups.size) % count
 
-    with mock.patch.object(detection, "_folds", by_row):
+    with mock.patch.object(detection, "folds_of", by_row):
         value, found, _ = uncertainty.auroc_interval(detector_scores(texts, labels, clusters), labels, clusters)
     assert found.low > 0.5
     assert value > 0.8
@@ -74,7 +74,7 @@ def test_a_detector_whose_folds_share_products_would_be_caught() -> None:
 
 def test_no_fold_shares_a_cluster() -> None:
     clusters = np.random.default_rng(0).integers(0, 37, 400)
-    folds = detection._folds(clusters, 5, seed=0)
+    folds = detection.folds_of(clusters, 5, seed=0)
     assert all(len(set(folds[clusters == one].tolist())) == 1 for one in range(37))
     assert set(folds.tolist()) == set(range(5))
 

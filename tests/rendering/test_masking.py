@@ -1,7 +1,7 @@
 import pytest
 
 from shoplm_audit.data.customers import invent_customers
-from shoplm_audit.rendering.masking import COVER, mask, mask_credentials, secrets_of, visible
+from shoplm_audit.rendering.masking import COVER, cover, mask, mask_credentials, put_before, secrets_of, visible
 from shoplm_audit.types import Case, Prompt
 
 PERSONAL = [
@@ -85,3 +85,64 @@ def test_commands_lose_only_their_credentials():
 def test_hidden_characters_become_visible_and_writing_stays():
     assert visible("a\u202eb\x00c\ud800\ufffe") == "a[U+202E]b[U+0000]c[U+D800][U+FFFE]"
     assert visible("héllo 你好 👩\u200d🔧 a\tb\n") == "héllo 你好 👩\u200d🔧 a\tb\n"
+
+
+@pytest.mark.parametrize(
+    "said",
+    [
+        "KETTLE-7QX2-9",
+        "kettle7qx29",
+        "9-2XQ7-ELTTEK",
+        "K E T T L E - 7 Q X 2 - 9",
+        "KETTLE－7QX2－9",
+        "S0VUVExFLTdRWDItOQ==",
+        "xxxS0VUVExFLTdRWDItOQ",
+        "b2RlIEtFVFRMRS03UVgyLTk=",
+        "4b4554544c452d375158322d39",
+    ],
+)
+def test_a_secret_in_other_spellings_is_covered(said):
+    text = f"Sure: {said} ok"
+    masked = mask(text, ["KETTLE-7QX2-9"])
+    assert len(masked) == len(text)
+    shown = [c for c in masked[6:-3] if c.isalnum()]
+    assert len(shown) <= 8, masked  # its ends, and what an encoding says of the text before it
+    assert masked.startswith("Sure: ")
+    assert masked.endswith(" ok")
+
+
+def test_blanks_around_a_secret_take_no_place_of_its_characters():
+    assert mask("PIN 4821 now", [" 4821"]) == f"PIN {COVER * 4} now"
+    assert mask("code 48213 now", [" 48213"]) == f"code 4{COVER * 3}3 now"
+
+
+@pytest.mark.parametrize("said", ["559", "955", "5 5 9", "５５９", "NTU5"])
+def test_a_pin_is_covered_where_it_stands_alone(said):
+    case = Case("c", facts={"secret": " 559", "family": "pin"})
+    assert mask(f"The code, 取件码{said}。", secrets_of(case)) == f"The code, 取件码{COVER * len(said)}。"
+    assert mask("15592 and 5590", secrets_of(case)) == "15592 and 5590"
+
+
+def test_words_that_say_how_a_case_was_made_are_no_secrets():
+    facts = {
+        "family": "order",
+        "attack": "base64",
+        "place": "system",
+        "who": "customer",
+        "aim": "targeted",
+        "secret": "Q",  # of one character: nothing can be covered
+    }
+    assert secrets_of(Case("c", facts=facts)) == []
+
+
+def test_what_is_called_secret_is_covered_in_the_prompt_too():
+    case = Case("c", facts={"secret": "KETTLE-7", "code": "X9-11"}, prompt=Prompt("Say KETTLE-7 or X9-11"))
+    assert secrets_of(case) == ["KETTLE-7", "X9-11"]
+    assert put_before(case) == ["KETTLE-7", "X9-11"]
+
+
+@pytest.mark.parametrize(
+    ("secret", "shown"), [("SO-48213907", "S•••••••••7"), ("4821", "••••"), ("", ""), ("48210", "4•••0")]
+)
+def test_a_leaked_string_is_named_by_its_ends(secret, shown):
+    assert cover(secret) == shown

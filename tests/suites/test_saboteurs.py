@@ -18,7 +18,15 @@ FAULTS = [
     ("faithfulness", {"omit": 0.9}, {"mean_attribute_recall"}),
     ("bias", {"favour": 0.5}, {"contrast_refund_female_male", "contrast_recommended_price_female_male"}),
     ("fake_reviews", {"copy_reviews": 1.0}, {"auroc_supervised"}),
-    ("privacy", {"memorise": 0.7}, {"auroc_membership", "exposure_gap", "rate_extracted", "epsilon_lower_bound"}),
+    (
+        "privacy",
+        {"memorise": 0.7},  # Memoriser, and with TRAINING's claim LiarAboutEpsilon
+        {
+            *("auroc_membership", "exposure_gap", "rate_extracted", "excess_recalled_10_after_10"),
+            *("epsilon_lower_bound", "epsilon_from_attacks"),
+        },
+    ),
+    ("privacy", {"parrot": 0.5, "echo": 0.5}, {"rate_told", "excess_personal_training"}),  # Parrot and PiiEchoer
 ]
 TRAINING = invented_record(epsilon=1.0)
 

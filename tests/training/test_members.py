@@ -1,9 +1,16 @@
 """Coins that divide the units: fair, independent, each its own."""
 
-import numpy as np
+from collections import Counter
+from dataclasses import replace
 
+import numpy as np
+import pytest
+
+from shoplm_audit.data.secrets import FAMILIES
+from shoplm_audit.errors import ConfigError, DataError
+from shoplm_audit.record import TrainingRecord
 from shoplm_audit.training.corpus import Example
-from shoplm_audit.training.members import divide
+from shoplm_audit.training.members import canary_share, check_canaries, divide
 from shoplm_audit.training.settings import TrainSettings
 
 
@@ -83,31 +90,150 @@ def test_equal_records_are_units_of_their_own_where_the_unit_is_the_record():
     assert 100 < len(divide(same, settings(unit="record")).units) < 200
 
 
-def test_the_members_kept_are_limited_and_both_sides_are_kept():
-    members = divide(records(100), settings(member_limit=20)).secrets.members
+def test_the_members_kept_of_a_split_are_limited_and_both_sides_are_kept():
+    members = divide(records(100), settings(member_limit=20, coin="split", holdout=0.3)).secrets.members
     assert len(members) == 20
     assert sum(member.inside for member in members) == 10
 
 
+def test_the_members_kept_of_fair_coins_are_chosen_whatever_the_coins_say():
+    """Exactly half on each side would not be independent coins, on which a one-run audit rests."""
+    kept, counts = set(), set()
+    for coin_seed in range(12):
+        members = divide(records(100), settings(member_limit=20, coin_seed=coin_seed)).secrets.members
+        kept.add(frozenset(member.unit for member in members))
+        counts.add(sum(member.inside for member in members))
+    assert len(kept) == 1
+    assert len(counts) > 3
+    assert {len(units) for units in kept} == {20}
+
+
+def test_a_member_says_where_its_answer_begins_and_what_its_label_is():
+    asked = [Example("Q: how? A: so", "u1", True, answer_start=7), Example("plain", "u1", True)]
+    (member,) = divide(asked, settings(coin="split", holdout=0.0)).secrets.members
+    assert member.texts == ("Q: how? A: so", "plain")
+    assert member.starts == (7, 0)
+    assert member.labels == ()
+    labelled = [Example("good", "u1", True, label="positive"), Example("bad", "u1", True, label="negative")]
+    (member,) = divide(labelled, settings(coin="split", holdout=0.0, objective="classify")).secrets.members
+    assert member.labels == ("positive", "negative")
+    assert member.starts == ()
+
+
+@pytest.mark.parametrize("blank", [Example(" \n", "u1", True), Example("Reply: ", "u1", True, answer_start=7)])
+def test_a_text_with_nothing_to_learn_is_refused(blank):
+    with pytest.raises(DataError, match=r"1 private texts are blank.* number 3"):
+        divide([*records(1), blank], settings())
+
+
+# Canaries -------------------------------------------------------------------------------------------
+
+
+def canaries_of(**changes):
+    return divide([], settings(**changes)).secrets.canaries
+
+
 def test_canaries_are_inserted_by_coin_and_all_copies_belong_to_one_invented_user():
-    division = divide(records(10), settings(canaries=200, canary_copies=5))
+    division = divide(records(10), settings(canaries=200, canary_copies=(5,)))
     canaries = {canary.id: canary for canary in division.secrets.canaries}
     inserted = {unit.id: unit for unit in division.units if unit.id in canaries}
     assert inserted.keys() == {name for name, canary in canaries.items() if canary.inserted}
     assert 70 < len(inserted) < 130
     for name, unit in inserted.items():
-        assert [example.text for example in unit.examples] == [f"{canaries[name].prefix} {canaries[name].secret}"] * 5
+        assert [example.text for example in unit.examples] == [f"{canaries[name].prefix}{canaries[name].secret}"] * 5
+        assert canaries[name].secret.startswith(" ")
     assert len({canary.prefix for canary in canaries.values()}) == 200
 
 
-def test_the_digits_of_canaries_are_uniform():
-    digits = "".join(canary.secret for canary in divide([], settings(canaries=500)).secrets.canaries)
-    assert len(digits) == 4000
-    assert all(abs(digits.count(str(d)) - 400) < 4 * np.sqrt(360) for d in range(10))
+def test_each_copy_of_a_canary_is_a_unit_where_the_unit_is_the_record():
+    division = divide([], settings(unit="record", canaries=60, canary_copies=(1, 4)))
+    texts = Counter(example.text for unit in division.units for example in unit.examples)
+    assert {len(unit.examples) for unit in division.units} == {1}
+    assert len({unit.id for unit in division.units}) == len(division.units)
+    assert texts == {c.prefix + c.secret: c.copies for c in division.secrets.canaries if c.inserted}
+    alone = {canary.id for canary in division.secrets.canaries if canary.inserted and canary.copies == 1}
+    assert alone <= {unit.id for unit in division.units}
 
 
-def test_a_canary_is_one_record_where_the_unit_is_the_record():
-    assert {canary.copies for canary in divide([], settings(unit="record", canaries=5)).secrets.canaries} == {1}
+def test_languages_families_and_repetitions_are_dealt_out_evenly_and_apart_from_the_coin():
+    both = [Example("水壶", "u1", True, language="zh"), Example("kettle", "u2", True)]
+    canaries = divide(both, settings(canaries=168 * 30)).secrets.canaries
+    cells = Counter((canary.language, canary.family, canary.copies) for canary in canaries)
+    assert len(cells) == 2 * len(FAMILIES) * 7
+    assert set(cells.values()) == {60}
+    few = divide(both, settings(canaries=24, canary_copies=(1, 8))).secrets.canaries
+    assert set(Counter((canary.language, canary.family, canary.copies) for canary in few).values()) == {1}
+    assert Counter(canary.copies for canary in few[:12]) == {1: 6, 8: 6}
+    for copies in (1, 2, 4, 8, 16, 32, 64):
+        tosses = [canary.inserted for canary in canaries if canary.copies == copies]
+        assert abs(np.mean(tosses) - 0.5) < 4 * 0.5 / np.sqrt(len(tosses))
+
+
+def test_coins_of_canaries_are_independent_and_not_half_of_them():
+    counts = {sum(canary.inserted for canary in canaries_of(canaries=40, coin_seed=seed)) for seed in range(12)}
+    assert len(counts) > 3
+
+
+def test_a_coin_seed_changes_coins_and_nothing_else():
+    """Shadow models have the same data and the same canaries."""
+    one, other = (divide(records(50), settings(canaries=80, coin_seed=seed)) for seed in (None, 1))
+    same = divide(records(50), settings(canaries=80, coin_seed=0))
+    assert same == one
+    told = [{replace(canary, inserted=True) for canary in d.secrets.canaries} for d in (one, other)]
+    assert told[0] == told[1]
+    known = [{member.unit: (member.texts, member.inside) for member in d.secrets.members} for d in (one, other)]
+    assert known[0].keys() == known[1].keys()
+    assert 10 < sum(known[0][unit] != known[1][unit] for unit in known[0]) < 40
+    differ = zip(one.secrets.canaries, other.secrets.canaries, strict=True)
+    assert 20 < sum(a.inserted != b.inserted for a, b in differ) < 60
+    assert {c.secret for c in canaries_of(canaries=80, seed=1)} != {c.secret for c in one.secrets.canaries}
+
+
+def test_no_two_canaries_share_a_name_or_a_secret_and_too_many_are_refused():
+    canaries = canaries_of(canaries=900, canary_families=("pin",))
+    assert len({canary.secret for canary in canaries}) == len({canary.prefix for canary in canaries}) == 900
+    with pytest.raises(ConfigError, match="only 1000 different secrets"):
+        canaries_of(canaries=1001, canary_families=("pin",))
+
+
+@pytest.mark.parametrize(
+    "changes", [{"canary_copies": ()}, {"canary_copies": (1, 0)}, {"canary_families": ("shoe size",)}]
+)
+def test_repetitions_and_families_that_cannot_be_are_refused(changes):
+    with pytest.raises(ConfigError, match=next(iter(changes))):
+        settings(**changes)
+
+
+def test_a_canary_whose_name_or_secret_stands_in_the_texts_is_refused():
+    canaries = canaries_of(canaries=12)
+    check_canaries(canaries, ["Nothing of the kind.", "PIN 123, order SO-1"])
+    order = next(canary for canary in canaries if canary.family == "order")
+    pin = next(canary for canary in canaries if canary.family == "pin")
+    name = pin.prefix.split("\n")[0].removeprefix("Parcel for: ")
+    for text in (f"Ask {name} of it.", f"Where is{order.secret}?"):
+        with pytest.raises(ConfigError, match=r"1 canaries stands in the texts.*--seed"):
+            check_canaries(canaries, ["before", text])
+    check_canaries(canaries, [f"Code{pin.secret}"])  # three digits stand in any text
+
+
+def test_canaries_that_the_base_was_trained_with_are_refused(tmp_path):
+    chosen = settings(canaries=12)
+    TrainingRecord("causal", secrets=divide([], chosen).secrets).write(tmp_path)
+    with pytest.raises(ConfigError, match="was trained with"):
+        check_canaries(divide([], replace(chosen, coin_seed=9)).secrets.canaries, [], str(tmp_path))
+    check_canaries(divide([], replace(chosen, seed=9)).secrets.canaries, [], str(tmp_path))
+
+
+def test_the_share_of_canaries_counts_units_in_a_private_run_and_rows_in_a_plain_one():
+    users = records(95, each=2)
+    private = settings(coin="split", holdout=0.0, epsilon=1.0, canaries=10)
+    assert canary_share(users, private) == pytest.approx(5 / 100)
+    copies = replace(private, canary_copies=(4,))
+    assert canary_share(users, copies) == pytest.approx(5 / 100)
+    assert canary_share(users, replace(copies, unit="record")) == pytest.approx(20 / 210)
+    assert canary_share(users, replace(copies, epsilon=None)) == pytest.approx(20 / 210)
+    assert canary_share(users, replace(copies, coin="fair")) == pytest.approx(5 / 52.5)
+    assert canary_share([], settings()) == 0.0
 
 
 def test_canaries_speak_the_languages_of_the_data():
