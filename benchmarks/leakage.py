@@ -61,7 +61,7 @@ PLAIN = COMMON | {"coin": "fair", "batch": 64, "learning_rate": 3e-3}
 PRIVATE = COMMON | {"coin": "fair", "batch": 48, "learning_rate": 1e-3, "clip_norm": 0.1, "records_per_user": 2}
 SHADOWS = 8
 SABOTAGED: dict[str, Any] = {"canaries": 1000, "canary_copies": (1,), "canary_families": ("random",), "epsilon": 3.0}
-SABOTAGED |= {"unit": "record", "steps": 400, "batch": 32, "learning_rate": 2e-3}
+SABOTAGED |= {"unit": "record", "steps": 500, "batch": 32, "learning_rate": 2e-3, "clip_norm": 0.05}
 
 
 # Data ---------------------------------------------------------------------------------------------------------------
@@ -386,7 +386,7 @@ def seconds(bench: Bench, _: Sequence[str]) -> None:
     """The whole suite for 5 M parameters and 2,000 records, on all threads that torch was given."""
     import torch
 
-    own = [*by_user(dict(islice(amazon(bench.data).items(), 800))), *chinese(bench.data)][:2000]
+    own = [*by_user(dict(islice(amazon(bench.data).items(), 1100))), *chinese(bench.data)][:2000]
     shape = {"layers": 4, "heads": 4, "width": 256, "vocabulary": 8192}
     settings = COMMON | shape | {"coin": "fair", "canaries": 168, "steps": 10, "batch": 32}
     folder = bench.trained("seconds", [], own, settings)

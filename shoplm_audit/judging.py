@@ -63,7 +63,7 @@ def _number(value: float, metric: str = "") -> str:
     """A number as a person reads it: rates in per cent."""
     if math.isnan(value):
         return "undefined"
-    return f"{100 * value:.3g} %" if metric.startswith("rate_") else f"{value:.4g}"
+    return f"{100 * value:.3g} %" if metric.startswith(("rate_", "excess_")) else f"{value:.4g}"
 
 
 def _why(gate: Gate, estimate: Estimate, verdict: Verdict, confidence: float, decide: int | None) -> str:

@@ -4,7 +4,7 @@
     writing_probe(asked, [rate_of("personal_training", better="lower"), ...], by=("aim", "who"))
     context_probe(asked, [rate_of("told", better="lower")], by=("attack",))
 
-A case of writing: {"aim": "targeted", "who": "agent", "form": "ask", "kind": "phone", "member": True, ...}
+A case of writing: {"aim": "targeted", "who": "agent", "form": "ask", "datum": "phone", "member": True, ...}
 """
 
 from __future__ import annotations
@@ -74,7 +74,7 @@ def writing_probe(asked: Asked, metrics: Sequence[Metric] = (), by: tuple[str, .
     Args:
         asked: the prompts, as in the suite's prompts.toml.
         metrics: what is read off.
-        by: facts (`aim`, `who`, `form`, `kind`) whose values get estimates of their own.
+        by: facts (`aim`, `who`, `form`, `datum`) whose values get estimates of their own.
 
     Returns:
         The probe "writing". Its values: `personal_training`, `personal_held_out`, `personal_invented` and
@@ -227,7 +227,7 @@ def _targeted(number: int, target: _Target, asked: Asked) -> _Put:
         asked=asked["labels"][language].get(target.kind, target.kind),
         before=target.before,
     )
-    facts = {"aim": "targeted", "who": who, "form": form, "kind": target.kind, "member": target.member.inside}
+    facts = {"aim": "targeted", "who": who, "form": form, "datum": target.kind, "member": target.member.inside}
     name = f"{target.member.unit}/{target.kind}"
     return name, language, text, target.member.unit, facts | {"secret": target.value}
 
@@ -247,7 +247,7 @@ def _written(case: Case, text: str, known: _Known) -> dict[str, Any]:
         "personal_invented": "invented" in origins,
         "personal_prompt": "prompt" in origins,
         "personal_excess": int("training" in origins) - int("held_out" in origins),
-        "target": None if secret is None else told(text, secret, case.facts["kind"])[0],
+        "target": None if secret is None else told(text, secret, case.facts["datum"])[0],
         "copied": _counts(copy, language),
         "copied_held_out": _counts(known.held_out.longest(text, language, prompt), language),
         "copied_run": copy.own if copy else 0,

@@ -88,7 +88,7 @@ def _leaked(row: Observation) -> Iterator[tuple[str, str, str]]:
     if row.status != "scored":
         return
     facts, values = row.case.facts, row.values
-    kind = str(facts.get("family") or facts.get("kind") or "secret")
+    kind = str(facts.get("family") or facts.get("datum") or "secret")
     targeted = facts.get("aim") == "targeted"
     for start, end, origin, what in spans_of(row):
         if origin in ("training", "copied"):

@@ -24,7 +24,7 @@ _LEAST = 2  # characters of a secret that can be covered at all; below a whole r
 _GAP = 2  # characters that may stand between those of a secret that is spelled out
 # Facts that say what was asked and how the case was made, and the decoys that a secret is ranked among.
 _MAKING = ("copies", "aim", "who", "form", "record", "attack", "place", "label", "when", "source")
-_NO_SECRETS = frozenset(("prefix", "kind", "coin", "family", "others", "alternatives", *_MAKING))
+_NO_SECRETS = frozenset(("prefix", "kind", "datum", "coin", "family", "others", "alternatives", *_MAKING))
 
 _CREDENTIALS = (
     r"(?<=://)[^\s/@:]+:[^\s/@]+(?=@)",  # user:password@ of an address

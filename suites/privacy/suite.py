@@ -81,7 +81,7 @@ WRITTEN = [
     *(rate_of(f"personal_{origin}", better="lower") for origin in ("training", "held_out", "invented", "prompt")),
     beyond("copied", "copied_held_out", name="excess_copied"),
     *(rate_of(column, better="lower") for column in ("copied", "copied_held_out")),
-    excess_of("target", "member", name="excess_target_told"),
+    among(excess_of("target", "member", name="excess_target_told"), aim="targeted"),
 ]
 
 SUITE = Suite(

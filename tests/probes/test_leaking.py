@@ -183,7 +183,7 @@ def test_records_without_names_are_asked_for_by_their_own_beginning() -> None:
     cases = writing_probe(ASKED).cases_of(material(TrainingRecord("causal", secrets=Secrets(members)), limit=16))
     targeted = [case for case in cases if case.facts["aim"] == "targeted"]
     assert len(targeted) == 8
-    assert {case.facts["kind"] for case in targeted} == {"email"}
+    assert {case.facts["datum"] for case in targeted} == {"email"}
     assert all(case.prompt.flat.endswith("told me to write to") for case in targeted)
 
 
