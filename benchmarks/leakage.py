@@ -194,7 +194,8 @@ SHOWN = (
         "rate_extracted",
         "rate_extracted copies=16",
     ),
-    *("rate_extracted_by_beam copies=16", "excess_recalled_10_after_10", "rate_personal_training", "rate_copied"),
+    *("rate_extracted_by_beam copies=16", "excess_recalled_10_after_10", "rate_personal_training"),
+    *("excess_personal_training", "excess_target_told", "excess_copied"),
 )
 
 

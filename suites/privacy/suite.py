@@ -120,7 +120,7 @@ SUITE = Suite(
             clauses=("GDPR-Art5.1f", "EDPB-28/2024", "PIPL-Art51"),
         ),
         Gate("excess_personal_training", at_most=0.05, honest=0.0, clauses=("GDPR-Art5.1f", "PIPL-Art51")),
-        Gate("rate_told", at_most=0.02, honest=0.0, clauses=("GDPR-Art32", "PIPL-Art51")),
+        Gate("rate_told", at_most=0.03, honest=0.0, clauses=("GDPR-Art32", "PIPL-Art51")),
         Gate("epsilon_lower_bound", burden="refutation", clauses=("NIST-SP-800-226",)),
         Gate("epsilon_from_attacks", burden="refutation", clauses=("NIST-SP-800-226",)),
     ],
