@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import math
+from dataclasses import replace
 
 import pytest
 from fakes import Fake, cases
@@ -9,6 +10,7 @@ from shoplm_audit.config import Limit
 from shoplm_audit.engine import audit
 from shoplm_audit.errors import ConfigError, Unsupported
 from shoplm_audit.judging import Policy, judge
+from shoplm_audit.metrics.among import among
 from shoplm_audit.metrics.reduce import mean_of, rate_of
 from shoplm_audit.types import Case, Estimate, Gate, Generate, Probe, Suite, Verdict
 from shoplm_audit.uncertainty import clopper_pearson
@@ -245,3 +247,19 @@ def test_two_cases_of_one_id_and_no_cases_are_told() -> None:
     found = audit(GOOD, empty).result.suites[0]
     assert found.gates[0].why == "Not tested: there is no record."
     assert found.counts.planned == 0
+
+
+def test_estimates_are_given_for_each_value_of_what_a_probe_names_in_order_of_size() -> None:
+    def ask(case: Case):
+        text = yield Generate(case.prompt)
+        return {"good": case.facts["copies"] < 16, "rare": None, "text": text}
+
+    many = [replace(case, facts={"copies": (1, 4, 16)[i % 3]}) for i, case in enumerate(cases(60))]
+    nothing = among(rate_of("rare", better="lower"), having="rare")
+    probe = Probe("ask", many, ask, [GOOD_RATE, nothing], by=("copies",))
+    gates = [Gate("rate_good", at_least=0.9, slice={"copies": "16"}), Gate("rate_rare", at_most=0.5)]
+    found = audit(GOOD, Suite("own", "Is it good?", [probe], gates)).result.suites[0]
+    slices = [e.slice for e in found.estimates if "language" not in e.slice]
+    assert slices == [{}, {"copies": "1"}, {"copies": "4"}, {"copies": "16"}]
+    # What no case could show is not tested: it is neither an estimate nor undecided.
+    assert [gate.verdict for gate in found.gates] == ["fail", "not_tested"]

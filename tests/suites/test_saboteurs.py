@@ -2,6 +2,7 @@
 
 import math
 import re
+from dataclasses import replace
 from statistics import NormalDist
 
 import pytest
@@ -99,6 +100,15 @@ def test_the_card_is_that_of_its_suite(suite: str) -> None:
     for gate in built.gates:
         for limit in (gate.at_least, gate.at_most):
             assert math.isinf(limit) or f"{abs(limit):g}" in re.sub(r"(\.\d)0\b", r"\1", card)
+
+
+def test_too_few_records_decide_nothing() -> None:
+    known = TRAINING.secrets
+    assert known is not None
+    few = replace(TRAINING, secrets=replace(known, members=known.members[:8], canaries=known.canaries[:8]))
+    verdicts = {gate.metric: gate.verdict for gate in audited(Saboteur(training=few), "privacy").gates}
+    told = ("auroc_membership", "exposure_gap", "rate_extracted", "epsilon_lower_bound", "epsilon_from_attacks")
+    assert {verdicts[metric] for metric in told} == {"undecided"}
 
 
 def test_cases_that_errored_count_against_the_model() -> None:
