@@ -178,6 +178,8 @@ def tpr_at_fpr_of(scorer: Scorer, fpr: float, *, name: str, better: Better) -> M
         if not len(observations):
             return Estimate(math.nan, math.nan, math.nan, 0, "undefined: no cases")
         scores, labels, clusters = scorer(observations)
+        if not labels.size:  # no unit among them: canaries alone, say
+            return Estimate(math.nan, math.nan, math.nan, 0, "undefined: no cases")
         calibrating = folds_of(clusters, 2, seed=1) == 0
         held_out = ~labels & ~calibrating
         controls = int(np.unique(clusters[~labels & calibrating]).size)

@@ -94,9 +94,9 @@ def _trained(material: Material) -> Iterator[_Unit]:
     for member in known.members:
         starts, labels = member.starts or (0,) * len(member.texts), member.labels or ("",) * len(member.texts)
         texts = [
-            (text, "", label) if label else (text[:start], text[start:], "")
+            (text, "", label) if label else _learned(text, start)
             for text, start, label in zip(member.texts, starts, labels, strict=True)
-            if (text if label else text[start:]).strip()
+            if (text if label else _learned(text, start)[1]).strip()
         ]
         fair = known.coin == "fair"
         facts = {"kind": "unit", "member": member.inside, "coin": known.coin, "alone": fair} | claim
@@ -114,6 +114,16 @@ def _trained(material: Material) -> Iterator[_Unit]:
             "family": canary.family,
         }
         yield _Unit(canary.id, canary.language, [(canary.prefix, canary.secret, "")], facts | claim)
+
+
+def _learned(text: str, start: int) -> tuple[str, str, str]:
+    """What is read of a text, and what is scored of it.
+
+    Nothing stood before a text when it was learned. Its first character is given, so that no token of a beginning is put
+    there in its place: one token more would move every other from the position that it was learned at.
+    """
+    start = max(1, start)
+    return text[:start], text[start:], ""
 
 
 def _inside(record: TrainingRecord | None) -> dict[str, bool]:
@@ -148,7 +158,7 @@ def _brought(material: Material) -> Iterator[_Unit]:
         shape = {"when": first["when"], "source": first["source"]}
         language = str(first["language"])
         yield _Unit(
-            f"{'in' if inside else 'out'}/{user}", language, [("", text, "") for _, text, _ in own], facts | shape
+            f"{'in' if inside else 'out'}/{user}", language, [_learned(text, 0) for _, text, _ in own], facts | shape
         )
 
 
@@ -165,7 +175,7 @@ def _told(records: Iterable[Any]) -> Iterator[tuple[str, str, dict[str, Any]]]:
             case _:
                 kind = type(record).__name__.lower()
                 raise DataError(f"Members cannot be records of kind {kind}. Give reviews, dialogues or texts.")
-        if text.strip():
+        if text[1:].strip():
             yield record.id, text, shape | {"language": record.language, "source": shape["source"] or record.language}
 
 

@@ -87,6 +87,8 @@ def test_every_record_and_every_canary_is_a_case_and_its_unit_the_cluster() -> N
     assert (cases["u1/1"].facts["prompt"], cases["u1/1"].facts["learned"]) == ("Review:", " bad")
     assert [cases[key].facts["member"] for key in ("u1/0", "u2/0", "c1/0", "c2/0")] == [True, False, True, False]
     assert cases["u2/0"].language == "zh"
+    # Nothing stood before it when it was learned: were no character given, a token of a beginning would stand there.
+    assert (cases["u2/0"].facts["prompt"], cases["u2/0"].facts["learned"]) == ("好", "评")
     assert (cases["c2/0"].facts["epsilon"], cases["c2/0"].facts["delta"]) == (3.0, 1e-5)
 
 
@@ -164,7 +166,7 @@ def reviews(*texts: str, user: str = "") -> list[Review]:
 def test_lists_are_taken_before_the_record_and_carry_what_they_have_to_match_in() -> None:
     given = {
         "members": reviews("good", "fine", user="ann"),
-        "nonmembers": [Text("t", "坏", language="zh"), Text("u", " ")],
+        "nonmembers": [Text("t", "很坏", language="zh"), Text("u", "好")],
     }
     cases = membership_cases(material(given))
     assert [(case.cluster, case.facts["member"]) for case in cases] == [("in/ann", True)] * 2 + [("out/t", False)]
