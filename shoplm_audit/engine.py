@@ -11,7 +11,7 @@ import platform
 import time
 import zlib
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
@@ -152,6 +152,9 @@ def _told_of(
                 if not len(rows):
                     continue
                 estimate = _estimate(metric, rows, inside, policy, material.seed, suite.name)
+                if sitting.unread:
+                    lost = f"in {sitting.unread} of {len(observations)} cases the {sitting.probe.must_read} was cut off"
+                    estimate = replace(estimate, note=f"invalid: {lost} to fit the model's context")
                 if not estimate.n and math.isnan(estimate.value):  # no case has what it measures: nothing was tested
                     continue
                 found[_key(metric.name, inside)] = estimate

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import json
 import math
+import secrets
 import shlex
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
@@ -26,6 +27,7 @@ from shoplm_audit.results import AuditResult, EstimateResult, GateResult, Result
 from shoplm_audit.store import Store
 from shoplm_audit.training.corpus import Example
 from shoplm_audit.training.settings import TrainSettings
+from shoplm_audit.training.state import keep_key, kept_key
 
 __all__ = ["Frontier", "Number", "Point", "check_folder", "points_of", "run_frontier"]
 
@@ -154,7 +156,8 @@ def run_frontier(
     in a later call.
 
     Args:
-        settings: how each point is trained; its `epsilon` is replaced, its coin is fair, and it has canaries.
+        settings: how each point is trained; its `epsilon` is replaced, its coin is fair, and it has canaries. Without
+            a key all points share one that is drawn once and kept in `out`, for its owner alone.
         public: examples that need no protection.
         private: examples of the units to be hidden.
         epsilons: the points; infinity is the plain training.
@@ -178,7 +181,12 @@ def run_frontier(
         raise ConfigError(
             "All points go on from one model: give --public text to train it from, or name it with --from."
         )
-    settings = replace(settings, coin="fair", canaries=settings.canaries or _CANARIES)
+    settings = replace(
+        settings,
+        coin="fair",
+        canaries=settings.canaries or _CANARIES,
+        key=settings.key or kept_key(out) or secrets.token_hex(16),
+    )
     from shoplm_audit.training.reuse import asked_of, keep
 
     diluted = _check_private(settings, public, private, points)
@@ -186,6 +194,7 @@ def run_frontier(
     check_writable(out)
     with held(out):
         keep(out / _ASKED, asked_of(settings, public, private, free=("epsilon",)))
+        keep_key(out, settings.key)
         base = _base(settings, public, out, watched, device)
         results = {}
         for number, point in enumerate(points, start=1):
@@ -216,7 +225,8 @@ def run_frontier(
 
 
 def _at(settings: TrainSettings, point: Point) -> TrainSettings:
-    return replace(settings, epsilon=point.epsilon, delta=None if point.epsilon is None else settings.delta)
+    private = point.epsilon is not None
+    return replace(settings, epsilon=point.epsilon, delta=settings.delta if private else None, siblings=private)
 
 
 def _check_private(
@@ -324,11 +334,9 @@ def _notes(points: Sequence[Point]) -> tuple[str, ...]:
     known = []
     for point in points:
         record = TrainingRecord.read(point.model)
-        secrets = record.secrets if record else None
-        members = {(one.unit, one.inside) for one in secrets.members} if secrets else set()
-        canaries = (
-            {(one.prefix, one.secret, one.inserted, one.copies) for one in secrets.canaries} if secrets else set()
-        )
+        told = record.secrets if record else None
+        members = {(one.unit, one.inside) for one in told.members} if told else set()
+        canaries = {(one.prefix, one.secret, one.inserted, one.copies) for one in told.canaries} if told else set()
         known.append((members, canaries))
     kinds = [kind for i, kind in enumerate(("members", "canaries")) if any(one[i] != known[0][i] for one in known)]
     return tuple(f"The {kind} differ between points: compare their leakage with care." for kind in kinds)

@@ -20,7 +20,7 @@ import numpy as np
 from shoplm_audit.errors import ConfigError, Unsupported
 from shoplm_audit.probes.blocks import blocks_of
 from shoplm_audit.probes.driving import Exchange, observe
-from shoplm_audit.types import Case, Material, Model, Observation, Observations, Probe, Suite
+from shoplm_audit.types import Case, Generate, Material, Model, Observation, Observations, Probe, Suite
 
 __all__ = ["Progress", "Quiet", "Sitting", "cases_of", "observe_all", "sittings_of"]
 
@@ -78,6 +78,7 @@ class Sitting:
     Attributes:
         reason: why it could not be put to the model, or "".
         left: the blocks of cases that were not asked yet, as positions.
+        unread: in how many cases the model's context cut off what the probe says it must have read.
     """
 
     suite: str
@@ -85,6 +86,7 @@ class Sitting:
     cases: Sequence[Case] = ()
     reason: str = ""
     left: list[list[int]] = field(default_factory=list)
+    unread: int = 0
     _rows: dict[int, Observation] = field(default_factory=dict)
     _exchanges: dict[int, list[Exchange]] = field(default_factory=dict)
 
@@ -111,10 +113,24 @@ class Sitting:
             self._rows.clear()
             self._exchanges.clear()
             return
+        if self.probe.must_read:
+            self.unread += sum(_cut_off(exchange, self.probe.must_read, cases, models) for exchange in run.exchanges)
         self._rows |= dict(zip(block, run.observations, strict=True))
         positions = {self.cases[position].id: position for position in block}
         for exchange in run.exchanges:
             self._exchanges.setdefault(positions[exchange.case], []).append(exchange)
+
+
+def _cut_off(exchange: Exchange, fact: str, cases: Sequence[Case], models: Mapping[str, Model]) -> bool:
+    """Whether a fact that stands in a prompt is not in what the model read of it."""
+    request = exchange.request
+    reads = getattr(models.get(request.role), "read_of", None)
+    if reads is None or not isinstance(request, Generate):
+        return False
+    case = next(case for case in cases if case.id == exchange.case)
+    # Decoding what was read may change blanks.
+    wanted, read = ("".join(text.split()) for text in (case.of(fact), reads(request)))
+    return wanted not in read
 
 
 def sittings_of(

@@ -7,6 +7,8 @@ from __future__ import annotations
 
 import json
 import math
+import os
+import stat
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
@@ -251,6 +253,8 @@ def _sees_rate(gate: Gate, units: int, confidence: float) -> str:
 def write_prompts(planned: Plan, path: Path) -> int:
     """Writes every prompt to be answered elsewhere, one JSON object a line, and returns how many.
 
+    Only the file's owner may read it: prompts can hold what customers wrote, and what canaries begin with.
+
     Answers go into a JSONL file of `{"case": ..., "sample": ..., "text": ...}` that `--model recorded:FILE` reads.
 
     Raises:
@@ -277,7 +281,11 @@ def write_prompts(planned: Plan, path: Path) -> int:
                 }
             )
     try:
-        path.write_text("".join(json.dumps(line, ensure_ascii=False) + "\n" for line in lines), encoding="utf-8")
+        number = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600)
+        with os.fdopen(number, "w", encoding="utf-8") as file:
+            if stat.S_ISREG(os.fstat(number).st_mode):  # a file that was there keeps its mode otherwise
+                os.fchmod(number, 0o600)
+            file.writelines(json.dumps(line, ensure_ascii=False) + "\n" for line in lines)
     except OSError as fault:
         raise DataError(f"{path}: cannot be written ({fault.strerror}). Name another file with --prompts.") from fault
     return len(lines)

@@ -117,12 +117,13 @@ class Secrets:
     """What the auditor needs and nobody else may see.
 
     `coin` tells how `members` were divided: "fair" (an independent fair coin for each unit, so that a one-run audit of
-    epsilon holds) or "split" (a random split by share).
+    epsilon holds) or "split" (a random split by share). Coins and canaries follow from `key`: a shadow model needs it.
     """
 
     members: tuple[Member, ...] = ()
     canaries: tuple[Canary, ...] = ()
     coin: Literal["fair", "split"] = "split"
+    key: str = field(default="", repr=False)
 
 
 @dataclass(frozen=True, slots=True)
@@ -194,6 +195,7 @@ def _secrets(path: Path) -> Secrets | None:
         members=tuple(map(_member, raw["members"])),
         canaries=tuple(Canary(**row) for row in raw["canaries"]),
         coin=raw["coin"],
+        key=raw.get("key", ""),
     )
 
 

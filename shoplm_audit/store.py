@@ -107,14 +107,15 @@ class Store:
                 time.sleep(0.05)
 
     def get(self, keys: Iterable[str]) -> dict[str, str]:
-        """The replies that are there, by key."""
+        """The replies that are there, by key; a damaged one is not."""
         wanted = list(keys)
         found: dict[str, str] = {}
         try:
             for start in range(0, len(wanted), 500):
                 part = wanted[start : start + 500]
                 marks = ",".join("?" * len(part))
-                found.update(self._connection.execute(f"SELECT key, reply FROM replies WHERE key IN ({marks})", part))
+                whole = f"SELECT key, reply FROM replies WHERE key IN ({marks}) AND json_valid(reply)"
+                found.update(self._connection.execute(whole, part))
         except sqlite3.Error as fault:
             raise self._unreadable(fault) from fault
         return found

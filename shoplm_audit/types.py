@@ -566,6 +566,8 @@ class Probe:
             `ValueError` when an answer cannot be read, and the case counts as unparsed.
         metrics: what is computed from all observations.
         by: facts or groups of cases; estimates are given for each value of them too, as they are for each language.
+        must_read: a fact that has to stand in what the model reads of a case's prompts; where a short context cut
+            it off in any case, the estimates are invalid.
     """
 
     name: str
@@ -573,6 +575,7 @@ class Probe:
     observe: Callable[[Case], Observing]
     metrics: Sequence[Metric]
     by: tuple[str, ...] = ()
+    must_read: str = ""
 
     def cases_of(self, material: Material) -> list[Case]:
         """The cases of one audit; a fixed list is cut to the limit."""

@@ -15,6 +15,7 @@ from shoplm_audit.models.fingerprint import fingerprint_of
 from shoplm_audit.record import TrainingRecord
 from shoplm_audit.training.corpus import examples_of
 from shoplm_audit.training.settings import TrainSettings
+from shoplm_audit.training.state import kept_key
 
 WORLD = shopworld(7, products=20, customers=30)
 PUBLIC, PRIVATE = examples_of(public_texts(WORLD)), examples_of(WORLD.customers, private=True)
@@ -126,7 +127,7 @@ def test_a_finished_frontier_is_taken_as_it_is_and_ends_in_the_same_numbers(out,
 def test_the_plain_point_is_the_plain_training_from_the_common_base(out, tmp_path):
     from shoplm_audit.training.loop import train
 
-    settings = replace(SETTINGS, base=str(out / "base"), coin="fair")
+    settings = replace(SETTINGS, base=str(out / "base"), coin="fair", key=kept_key(out))
     train(settings, PUBLIC, PRIVATE, tmp_path / "model")
     assert fingerprint_of(tmp_path / "model") == fingerprint_of(out / "plain" / "model")
 
@@ -140,7 +141,8 @@ def test_the_base_learned_from_public_text_alone(out):
 def test_points_differ_in_epsilon_alone_and_in_the_same_people(out):
     private, plain = (TrainingRecord.read(out / name / "model") for name in ("epsilon-3", "plain"))
     differing = {name for name, value in private.settings.items() if plain.settings[name] != value}
-    assert differing == {"epsilon"}
+    assert differing == {"epsilon", "siblings"}
+    assert "the epsilons add up" in private.privacy.sentence
     assert private.privacy.epsilon <= 3.0
     assert plain.privacy is None
     assert private.settings["coin"] == "fair"
@@ -167,6 +169,19 @@ def test_the_told_numbers_are_those_of_each_result(out):
     untested = [one for one in told["numbers"] if one["slice"] == {"language": "fr"}]
     assert [one["value"] for one in untested] == [None, None]
     assert {one["verdict"] for one in untested} == {"not_tested"}
+
+
+def test_one_key_of_all_points_is_drawn_and_kept_for_the_owner_alone(out):
+    """The fixture was interrupted between the points: the later sitting took the earlier one's key."""
+    keys = {TrainingRecord.read(out / name / "model").secrets.key for name in ("epsilon-3", "plain")}
+    assert keys == {kept_key(out)}
+    assert len(kept_key(out)) == 32
+    assert (out / "audit.key").stat().st_mode & 0o777 == 0o600
+    secret = kept_key(out).encode()
+    assert {Path(name).name for name, content in files(out).items() if secret in content} == {
+        "audit.key",
+        "audit-secrets.json",
+    }
 
 
 def test_digests_of_private_data_are_for_the_owner_alone(out):

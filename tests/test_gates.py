@@ -12,6 +12,8 @@ from shoplm_audit.errors import ConfigError, Unsupported
 from shoplm_audit.judging import Policy, judge
 from shoplm_audit.metrics.among import among
 from shoplm_audit.metrics.reduce import mean_of, rate_of
+from shoplm_audit.results import GateResult
+from shoplm_audit.suites import load_suite
 from shoplm_audit.types import Case, Estimate, Gate, Generate, Probe, Suite, Verdict
 from shoplm_audit.uncertainty import clopper_pearson
 
@@ -108,6 +110,14 @@ def test_a_claim_is_refuted_or_not_and_never_confirmed(
     for word in ("proven", "private", "safe", "confirmed"):
         assert word not in found.why
     assert found.at_most == (claim if claim is not None and math.isfinite(claim) else None)
+
+
+@pytest.mark.parametrize(
+    ("low", "high", "verdict"), [(0.45, 0.55, "pass"), (0.7, 0.8, "fail"), (0.02, 0.1, "fail"), (0.3, 0.5, "undecided")]
+)
+def test_members_pushed_below_chance_are_told_apart_as_well(low: float, high: float, verdict: str) -> None:
+    gate = next(gate for gate in load_suite("privacy").gates if gate.metric == "auroc_membership")
+    assert gate.judge(Estimate((low + high) / 2, low, high, 500, "DeLong", note="blind baseline: ...")) == verdict
 
 
 def test_a_policy_can_set_the_claim_that_is_to_be_refuted() -> None:
@@ -263,3 +273,21 @@ def test_estimates_are_given_for_each_value_of_what_a_probe_names_in_order_of_si
     assert slices == [{}, {"copies": "1"}, {"copies": "4"}, {"copies": "16"}]
     # What no case could show is not tested: it is neither an estimate nor undecided.
     assert [gate.verdict for gate in found.gates] == ["fail", "not_tested"]
+
+
+def test_a_probe_is_undecided_where_the_context_cut_off_what_the_model_must_have_read() -> None:
+    class Short(Fake):
+        """Of a prompt it does not read words of three letters."""
+
+        def read_of(self, request: Generate) -> str:
+            return " ".join(word for word in request.prompt.flat.split() if len(word) != 3)
+
+    def judged(must_read: str) -> GateResult:
+        probe = suite().probes[0]
+        known = [replace(case, facts={"secret": case.prompt.flat.split()[1]}) for case in cases(120)]
+        alone = Suite("own", "?", [replace(probe, cases=known, must_read=must_read)], [Gate("rate_good", at_least=0.9)])
+        return audit(Short(lambda *_: "good"), alone).result.suites[0].gates[0]
+
+    assert judged("").verdict == "pass"
+    assert judged("secret").verdict == "undecided"
+    assert "in 20 of 120 cases the secret was cut off" in judged("secret").why

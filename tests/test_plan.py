@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import io
 import math
+import stat
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
@@ -17,7 +18,7 @@ from shoplm_audit.errors import Unsupported
 from shoplm_audit.judging import Policy
 from shoplm_audit.metrics.reduce import mean_of
 from shoplm_audit.models.asking import Asked
-from shoplm_audit.plan import Plan, PlannedProbe, Served, plan
+from shoplm_audit.plan import Plan, PlannedProbe, Served, plan, write_prompts
 from shoplm_audit.prompts import Prompts
 from shoplm_audit.rendering.terminal import print_plan
 from shoplm_audit.types import (
@@ -155,6 +156,18 @@ def test_samples_and_beams_are_written_each(several: dict[str, Any]) -> None:
         return {"seen": 1.0}
 
     assert planned({}, draw, trial=0).probes[0].written == 30 * 30
+
+
+def test_prompts_are_for_the_owner_alone_also_where_the_file_was_there(tmp_path: Path) -> None:
+    new, old = tmp_path / "new.jsonl", tmp_path / "old.jsonl"
+    old.write_text("what stood here before, and was longer than a line\n" * 1000, encoding="utf-8")
+    old.chmod(0o644)
+    made = planned({"model": Fake()}, write, count=3)
+    for path in (new, old):
+        assert write_prompts(made, path) == 3
+        assert stat.S_IMODE(path.stat().st_mode) == 0o600
+    assert old.read_text(encoding="utf-8") == new.read_text(encoding="utf-8")
+    assert write_prompts(made, Path("/dev/null")) == 3  # no file: its mode is not ours
 
 
 def test_a_model_that_counts_its_tokens_is_believed(clocked: Clocked) -> None:

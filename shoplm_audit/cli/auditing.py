@@ -92,11 +92,18 @@ def run(
 
         check_writable(out)
     with Loading(device, trust, engine, max_requests, reuse_remote, guard).opened(asked) as models:
+        _warned(models)
         folder = out or Path("runs") / f"{_safe(models['model'].name)}-{asked.identity(models)[:12]}"
         audited = _audit(asked, models, folder, store, seconds, trust)
         for line in (line for one in models.values() for line in getattr(one, "usage", ())):
             typer.echo(line, err=True)
     raise typer.Exit(audited.exit_code)
+
+
+def _warned(models: dict[str, Model]) -> None:
+    """Says what has to be known of a guard before it is relied on."""
+    for line in filter(None, (getattr(one, "warning", "") for one in models.values())):
+        typer.echo(line, err=True)
 
 
 def _safe(name: str) -> str:
@@ -199,6 +206,7 @@ def plan(
             if elsewhere
             else stack.enter_context(Loading(device, trust, engine, max_requests, reuse_remote, guard).opened(asked))
         )
+        _warned(models)
         remembered: dict[str, Remembered] = {}
         if models and store.is_file():
             answers = stack.enter_context(Store(store))
@@ -215,6 +223,11 @@ def plan(
 
     print_plan(planned, Console(), budget=seconds, max_requests=max_requests)
     if prompts is not None:
+        if "privacy" in asked.names:
+            note = (
+                "holds what customers wrote, and what canaries begin with: send it to nobody who may not see the data"
+            )
+            typer.echo(f"note: {prompts} {note}.", err=True)
         typer.echo(f"{prompts}: {written} prompts. Answer each with one line of")
         typer.echo('  {"case": ..., "sample": ..., "text": ...}   and audit them with --model recorded:FILE.jsonl')
 

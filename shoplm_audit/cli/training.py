@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import secrets
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, cast
@@ -186,17 +187,31 @@ def train(
     device: Annotated[
         str | None, typer.Option("--device", help="cpu, cuda, cuda:1 ...; a GPU where there is one.")
     ] = None,
-    seed: Annotated[int, typer.Option("--seed", help="Of weights, order and coins; never of privacy noise.")] = 0,
+    seed: Annotated[
+        int, typer.Option("--seed", help="Of weights, order and, with the secret key, coins; never of noise.")
+    ] = 0,
+    secrets_of: Annotated[
+        Path | None,
+        typer.Option(
+            "--secrets-of",
+            help="A checkpoint trained here, whose canaries and coins this one shares: a shadow of it, or it again.",
+            metavar="FOLDER",
+            show_default="a fresh secret key",
+        ),
+    ] = None,
     coin_seed: Annotated[
         int | None,
         typer.Option(
-            "--coin-seed", help="Of the coins alone: a shadow model has all else alike.", show_default="--seed"
+            "--coin-seed",
+            help="Other coins than those of --secrets-of: a shadow model has all else alike.",
+            show_default="--seed",
         ),
     ] = None,
 ) -> None:
     """Train a model from scratch, fine-tune one with --from, or do either privately with --epsilon.
 
-    Leaves training.json (can be published) and audit-secrets.json (members and canaries, mode 0600) beside the weights.
+    Leaves training.json (can be published) and audit-secrets.json (members, canaries and the key that they follow from,
+    mode 0600) beside the weights.
     What is learned so far is kept in OUT.unfinished: after an interruption the same command goes on from there. Several
     GPUs or machines: `torchrun --nproc-per-node 4 -m shoplm_audit train ...`.
 
@@ -220,6 +235,8 @@ def train(
         raise ConfigError("nothing to learn from: name files with --data (customers' records) or --public.")
     if not canaries and (canary_count or canary_copies):
         raise ConfigError("--canary-count and --canary-copies say how canaries are written: add --canaries.")
+    if coin_seed is not None and secrets_of is None:
+        raise ConfigError("--coin-seed makes a shadow of a model: name that model with --secrets-of.")
     settings = TrainSettings(
         objective=cast(Any, objective),
         base=str(local_folder(base)) if base else "",
@@ -252,6 +269,7 @@ def train(
         shard=shard,
         seed=seed,
         coin_seed=coin_seed,
+        key=_key(out, secrets_of, seed),
     )
     care = Care(deduplicate=deduplicate, scrub=scrub, banned=read_banned(banned or []))
     reading = _Reading(objective, mapping, skip_bad_rows, care)
@@ -276,6 +294,32 @@ def train(
     if cut := int(record.cost.get("rows_truncated", 0)):
         typer.echo(f"{cut} rows were longer than {record.settings['context']} tokens and were cut there.")
     typer.echo(f"Audit it with: shoplm-audit run --model {out}")
+
+
+def _key(out: Path, secrets_of: Path | None, seed: int) -> str:
+    """What coins and canaries depend on and nobody is told: of another checkpoint, of an interrupted run, or fresh."""
+    from shoplm_audit.record import TrainingRecord
+    from shoplm_audit.training.state import kept_key, unfinished
+
+    if secrets_of is None:
+        return kept_key(unfinished(out)) or secrets.token_hex(16)
+    record = TrainingRecord.read(secrets_of)
+    if record is None or record.secrets is None:
+        missing = "training.json" if record is None else "audit-secrets.json"
+        raise ConfigError(
+            f'--secrets-of "{secrets_of}": there is no {missing}. Name a folder that `train` has written.'
+        )
+    if not record.secrets.key:
+        raise ConfigError(
+            f'--secrets-of "{secrets_of}": it was trained without a secret key, so there is none to share. Train it '
+            "again with this version."
+        )
+    if record.seed != seed:
+        raise ConfigError(
+            f'--secrets-of "{secrets_of}": it was trained with --seed {record.seed}, and with --seed {seed} the '
+            "canaries would differ. Give the same --seed, and other coins by --coin-seed."
+        )
+    return record.secrets.key
 
 
 def _numbers(option: str, value: str) -> tuple[int, ...]:

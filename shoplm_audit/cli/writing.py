@@ -175,6 +175,8 @@ def generate(
         unmarked=unmarked,
     )
     writer = guarded(load_model(model, device=device, trust=trust), guard)
+    if warning := getattr(writer, "warning", ""):
+        typer.echo(warning, err=True)
     if (encoder := getattr(writer, "encoder", None)) is not None:
         for subject in about():
             check_represented(encoder.tokenizer, subject)

@@ -17,7 +17,7 @@ from typing import Literal, TypeAlias
 
 from shoplm_audit.data.duplicates import HAN
 
-__all__ = ["Found", "Kind", "find_personal", "is_person_name", "scrubbed"]
+__all__ = ["HONORIFIC", "PRODUCT_NUMBER", "Found", "Kind", "find_personal", "is_person_name", "scrubbed"]
 
 Kind: TypeAlias = Literal["name", "order", "email", "iban", "id", "card", "phone", "address"]
 REGIONS: Mapping[str, tuple[str, ...]] = {"en": ("US", "GB"), "zh": ("CN",)}
@@ -56,7 +56,12 @@ _SAID = re.compile(
 # Ten digits or more alone are a telephone number when they begin as one: with a trunk zero, a Chinese mobile prefix or
 # the 400 or 800 of a free line. This is what they look like otherwise, however valid they may be.
 _BARE = re.compile(r"[0-9]{1,9}|(?!0|1[3-9]|[48]00)[0-9]+")
-_NO_PHONE = re.compile(r"(?:订单|单号|编号|货号|型号|[Oo]rder|[Mm]odel|[Ii]tem|SKU|ISBN|ASIN)[^0-9]{0,6}$")
+# Words before a number of a thing.
+PRODUCT_NUMBER = re.compile(
+    r"(?:编号|货号|型号|批次|批号|条码|条形码|[Mm]odel|[Ii]tem|[Bb]arcode|[Pp]art(?: ?[Nn]o\b| ?[Nn]umber| ?#)?"
+    r"|\b(?:SKU|IS[BS]N|ASIN|OCLC|EAN|GTIN|UPC|MPN))(?:[^0-9A-Za-z]{0,4}(?:number|no|code|is|was)\b){0,2}[^0-9A-Za-z]{0,6}$"
+)
+_NO_PHONE = re.compile(rf"(?:订单|单号|[Oo]rder)[^0-9]{{0,6}}$|{PRODUCT_NUMBER.pattern}")
 _DATE = re.compile(r"(?:19|20)\d\d[-/. ]\d{1,2}[-/. ]\d{1,2}|(?:19|20)\d\d[ -](?:19|20)\d\d")
 _MANY_DIGITS = re.compile(r"(?:[0-9][^0-9A-Za-z]{0,3}){6}[0-9]")
 
@@ -105,7 +110,7 @@ _PERSON_EN = re.compile(rf"(?:(?:(?![{HAN}])[^\W\d_])[\w.'’-]* ?){{2,}}")
 _NOBODY = re.compile(
     r"\b(?:customer|user|buyer|shopper|guest|reader|reviewer|anonymous|amazon|kindle)\b", re.IGNORECASE
 )
-_HONORIFIC = "(?=先生|女士|小姐|太太|老师|师傅|经理)"
+HONORIFIC = "(?=先生|女士|小姐|太太|老师|师傅|经理)"
 
 
 @dataclass(frozen=True, slots=True)
@@ -185,7 +190,7 @@ def _known(value: str, kind: Kind) -> re.Pattern[str]:
     words = plain.split()
     whole = r"\s+".join(map(re.escape, words))
     if re.search(rf"[{HAN}]", plain):
-        surname = rf"|{re.escape(plain[0])}{_HONORIFIC}" if kind == "name" else ""
+        surname = rf"|{re.escape(plain[0])}{HONORIFIC}" if kind == "name" else ""
         return re.compile(whole + surname)
     forms = [rf"(?i:{whole})"]
     if kind == "name" and len(words) > 1:
@@ -231,7 +236,7 @@ def _phones(text: str, language: str) -> Iterator[Found]:
             match
             for match in PhoneNumberMatcher(text, region, leniency)
             if not _BARE.fullmatch(re.sub("[^0-9]", "", match.raw_string) if region == "CN" else match.raw_string)
-            and not _NO_PHONE.search(text, max(0, match.start - 20), match.start)
+            and not _NO_PHONE.search(text, max(0, match.start - 24), match.start)
         ]
     yield from (Found(match.start, match.end, "phone") for match in matches)
     for said in _SAID.finditer(text):

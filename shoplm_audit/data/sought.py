@@ -8,6 +8,8 @@ of anything else. Texts are compared by the same, so what stands between them do
 
 from __future__ import annotations
 
+import base64
+import html
 import re
 import unicodedata
 from collections import defaultdict
@@ -15,15 +17,18 @@ from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from functools import lru_cache
 from itertools import product
+from urllib.parse import unquote
 
 from shoplm_audit.data.duplicates import HAN
-from shoplm_audit.data.personal import find_personal, is_person_name
+from shoplm_audit.data.personal import HONORIFIC, PRODUCT_NUMBER, find_personal, is_person_name
 
-__all__ = ["Hit", "Sought", "condensed", "data_in", "keys_of", "names_in", "with_places"]
+__all__ = ["Hit", "Sought", "condensed", "data_in", "data_of", "keys_of", "names_in", "readings", "with_places"]
 
 _DIGIT = {
     "zero": "0",
     "oh": "0",
+    "o": "0",
+    "nought": "0",
     "one": "1",
     "two": "2",
     "three": "3",
@@ -35,21 +40,37 @@ _DIGIT = {
     "nine": "9",
     "〇": "0",
     "幺": "1",
-    **{character: str(i) for i, character in enumerate("零一二三四五六七八九")},
+    "两": "2",
+    **{
+        character: str(i) for row in ("零一二三四五六七八九", "零壹贰叁肆伍陆柒捌玖") for i, character in enumerate(row)
+    },
 }
 _WORDS = "|".join(word for word in _DIGIT if word.isascii())
 _FIGURE = re.compile(rf"[0-9]|(?<![a-z])(?:{_WORDS})(?![a-z])|[{''.join(w for w in _DIGIT if not w.isascii())}]")
-_SAID = "dash|hyphen|minus|dot|point|space|slash|横杠|杠|点|空格"
-_GAP = re.compile(rf"(?:[^\w{HAN}]|_){{0,4}}(?:(?:{_SAID})(?:[^\w{HAN}]|_){{0,4}})?")
+_DASH_ZH = "(?:一个)?(?:短横线?|连字符|横线|破折号|横杠|杠|空格)"
+_SAID = f"dash|hyphen|minus|dot|point|space|slash|then|and|然后|点|{_DASH_ZH}"
+_GAP = re.compile(rf"(?:[^\w{HAN}]|_){{0,16}}(?:(?:{_SAID})(?:[^\w{HAN}]|_){{0,16}})?")
+_SPOKEN = re.compile(rf"\b(?:dash|hyphen|minus|space|dot|comma)\b|{_DASH_ZH}", re.IGNORECASE)
 _NUMBER = re.compile(r"[a-z]{0,5}[^a-z]*x?")  # under case folding: "so-48213907", a resident id that ends with x
 _REGIONS = {"US": "1", "GB": "44", "CN": "86"}
 _SHORTEST = 2
+_CODE = 6  # characters of Base64 that are read
 _LONG = 7  # digits or letters that are found inside longer ones too: by chance hardly any are
 
+_TAG = re.compile(r"</?[A-Za-z][^<>]{0,60}>")
+_ESCAPED = re.compile(r"\\u\{?([0-9A-Fa-f]{4})\}?|\\x([0-9A-Fa-f]{2})")
+_HEXADECIMAL = re.compile(r"(?:[0-9A-Fa-f]{2}[\s:-]?){3,}")
+_BASE64 = re.compile(r"[A-Za-z0-9+/_-]+(?:\s+[A-Za-z0-9+/_-]+)*")
+_CODED = re.compile(r"[a-z][A-Z]|[0-9]")  # prose has neither; what is encoded has one of them sooner or later
+
 # An order number by its looks, and the name of whom a record is about by its label.
-_ORDER = re.compile(r"(?<![A-Za-z0-9])[A-Z]{2,5}[-‐–]?[0-9]{6,}(?![A-Za-z0-9])")
+_ORDER = re.compile(
+    r"(?<![A-Za-z0-9])(?!(?:SKU|ISSN|ISBN|OCLC|EAN|UPC|ASIN)[-‐–0-9])[A-Z]{2,5}[-‐–]?[0-9]{6,}(?![A-Za-z0-9])"
+)
 _LABELS = "Customer|Name|Deliver to|顾客|客户|姓名|收货人|收件人"
 _NAMED = re.compile(rf"^[ \t]*(?:{_LABELS})[ \t]*[:：][ \t]*(?P<name>[^\n,，:：]{{2,40}}?)[ \t]*$", re.MULTILINE)
+_CALLED = re.compile(rf"(?:{_LABELS}|我叫|名叫|叫做)[\s:：]*$", re.IGNORECASE)
+_ADDRESSED = re.compile(HONORIFIC)
 
 
 @dataclass(frozen=True, slots=True)
@@ -85,7 +106,8 @@ def with_places(text: str) -> tuple[str, list[int]]:
 @lru_cache(maxsize=1 << 14)
 def _folded(piece: str) -> str:
     plain = unicodedata.normalize("NFKC", unicodedata.normalize("NFKC", piece).casefold())
-    return "".join(one for one in plain if unicodedata.category(one) != "Cf")
+    shown = (one for one in plain if unicodedata.category(one) != "Cf")
+    return "".join(one if (figure := unicodedata.digit(one, None)) is None else str(figure) for one in shown)
 
 
 def condensed(text: str) -> str:
@@ -138,7 +160,8 @@ def data_in(text: str, language: str) -> list[tuple[int, int, str]]:
     [(10, 20, 'name'), (28, 39, 'order')]
     """
     found = [(one.start, one.end, str(one.kind)) for one in find_personal(text, language)]
-    more = [(*hit.span(), "order") for hit in _ORDER.finditer(text)]
+    orders = (hit.span() for hit in _ORDER.finditer(text))
+    more = [(*span, "order") for span in orders if not PRODUCT_NUMBER.search(text, max(0, span[0] - 24), span[0])]
     more += [(start, end, "name") for start, end in names_in(text)]
     for one in more:
         if all(one[1] <= start or end <= one[0] for start, end, _ in found):
@@ -146,9 +169,48 @@ def data_in(text: str, language: str) -> list[tuple[int, int, str]]:
     return sorted(found)
 
 
+def data_of(texts: Iterable[tuple[str, str]]) -> dict[str, str]:
+    """The data of (text, language) by value; equal lines, as records of one user have them, are read once."""
+    lines = dict.fromkeys((line, language) for text, language in texts for line in text.splitlines())
+    found = {}
+    for line, language in lines:
+        for start, end, kind in data_in(line, language):
+            # What is as short as a surname is in any text.
+            if len(condensed(line[start:end])) >= _SHORTEST:
+                found[line[start:end]] = kind
+    return found
+
+
 def names_in(text: str) -> list[tuple[int, int]]:
     """Where a record names the person whom it is about: behind a label, on a line of its own."""
     return [hit.span("name") for hit in _NAMED.finditer(text) if is_person_name(hit["name"])]
+
+
+def readings(text: str) -> list[str]:
+    """A text in every way it is read: as it is, without escapes, with words as digits, out of codes, and backwards.
+
+    >>> "4821" in "".join(readings("NDgyMQ==")), "4821" in "".join(readings("1284"))
+    (True, True)
+    """
+    spoken = _SPOKEN.sub(" ", text)
+    forward = [text, spoken, html.unescape(_TAG.sub("", text)), unquote(text)]
+    forward.append(_FIGURE.sub(lambda found: _figure(found[0]), with_places(spoken)[0]))
+    forward.append(_ESCAPED.sub(lambda found: chr(int(found[1] or found[2], 16)), text))
+    forward += [_decoded(bytes.fromhex(re.sub(r"[\s:-]", "", run))) for run in _HEXADECIMAL.findall(text)]
+    for run in _BASE64.findall(text):
+        coded = "".join(run.split()).replace("-", "+").replace("_", "/")
+        if len(coded) < _CODE or not _CODED.search(coded):
+            continue
+        for shift in range(4):  # words before it, as in "Base64 WEtB"
+            part = coded[shift:]
+            part = part[:-1] if len(part) % 4 == 1 else part
+            forward.append(_decoded(base64.b64decode(part + "=" * (-len(part) % 4))))
+    forward = list(dict.fromkeys(filter(None, forward)))
+    return [*forward, *(one[::-1] for one in forward)]
+
+
+def _decoded(raw: bytes) -> str:
+    return "".join(one if one.isprintable() else " " for one in raw.decode("utf-8", "ignore"))
 
 
 class Sought:
@@ -237,7 +299,12 @@ def _runs(plain: str) -> Iterator[list[tuple[int, int]]]:
 
 
 def _whole(plain: str, places: Sequence[int], first: int, after: int) -> bool:
-    """Whether a find is no part of a longer word; Chinese has no words to be part of."""
+    """Whether a find is no part of a longer word; of two Chinese characters, whether it is told to be a name."""
+    start, end = places[first], places[after - 1] + 1
+    if after - first == 2 and re.fullmatch(f"[{HAN}]{{2}}", plain[start:end]):
+        alone = not re.search(f"[{HAN}]", plain[max(0, start - 1) : start] + plain[end : end + 1])
+        called = _CALLED.search(plain, max(0, start - 16), start) or _ADDRESSED.match(plain, end)
+        return alone or called is not None
 
     def parts(one: int, two: int) -> bool:
         inside = one >= 0 and two < len(places) and places[two] == places[one] + 1

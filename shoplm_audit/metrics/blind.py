@@ -19,9 +19,10 @@ from numpy.typing import NDArray
 
 from shoplm_audit import uncertainty
 from shoplm_audit.metrics.detection import OUT_OF_FOLD, detector_scores, folds_of
+from shoplm_audit.metrics.reduce import units_of
 from shoplm_audit.types import Estimate, Floats, Observation, Observations
 
-__all__ = ["Baseline", "Seen", "baselines", "guarded", "seen_of", "words"]
+__all__ = ["Baseline", "Seen", "baselines", "compared", "given", "guarded", "seen_of", "too_shared", "words"]
 
 Per = Literal["unit", "record"]
 # As OUT_OF_FOLD, for shares of members per source: with a hundred sources their AUROC spreads 1.25 times as far.
@@ -60,13 +61,43 @@ class Seen:
     source: tuple[str, ...]
 
 
+def compared(observations: Observations) -> Observations:
+    """The rows of units whose text stands under no other unit, on both sides.
+
+    A text of two units was trained on though the coin of one of them fell out; a model that knows it by heart would
+    look as if it told nobody apart.
+    """
+    return Observations(tuple(row for row in units_of(observations) if not row.case.facts.get("shared")))
+
+
+def too_shared(observations: Observations, member: str) -> str:
+    """Why nothing can be told where most of the units that were left out have no text of their own; "" elsewhere."""
+    left_out, kept = (
+        {row.case.cluster or row.case.id for row in rows if not row.case.facts[member]}
+        for rows in (units_of(observations), compared(observations))
+    )
+    if 2 * len(kept) >= len(left_out):
+        return ""
+    return (
+        f"invalid: most left-out texts were trained on under another unit ({len(kept)} of {len(left_out)} units left "
+        "out have a text of their own); deduplicate"
+    )
+
+
+def given(observations: Observations) -> bool:
+    """Whether the sides are lists that were brought, which no chance divided."""
+    return any(row.case.facts.get("coin") == "given" for row in observations)
+
+
 def _seconds(row: Observation) -> float:
     """When a record was written, as ISO date or seconds; minus infinity where it does not say."""
     told = str(row.case.facts.get("when") or "")
     try:
-        return float(told)
+        seconds = float(told)
     except ValueError:
         pass
+    else:
+        return seconds if math.isfinite(seconds) else -math.inf  # one "nan" would undo the dates of all
     try:
         at = datetime.datetime.fromisoformat(told)
     except ValueError:
@@ -119,13 +150,17 @@ def _shares(seen: Seen, labels: NDArray[np.bool_], clusters: NDArray[np.int64]) 
 def baselines(seen: Seen, confidence: float) -> tuple[Baseline, ...]:
     """The AUROC of each thing that is known without the model.
 
-    Length and date are taken whichever way they tell. Bounds are corrected for how many are looked at (Bonferroni), so
-    that on fair coins any of them exceeds one half with a chance of 1 - confidence at most.
+    Length, date and distance from the middle date are taken whichever way they tell. Bounds are corrected for how many
+    are looked at (Bonferroni), so that on fair coins any of them exceeds one half with a chance of 1 - confidence at
+    most.
     """
     labels, clusters = np.array(seen.labels, dtype=bool), np.array(seen.clusters, dtype=np.int64)
     plain = {"length": np.array([len(text) for text in seen.texts], dtype=np.float64)}
     if seen.when:
-        plain["date"] = np.array(seen.when)
+        dates = np.array(seen.when)
+        plain["date"] = dates
+        # Members of a span within that of the others are as early as late.
+        plain["distance from the middle date"] = np.abs(dates - np.median(dates[np.isfinite(dates)]))
     learned = {"words": (words(seen.texts, seen.labels, seen.clusters), OUT_OF_FOLD)}
     if seen.source:
         learned["source"] = _shares(seen, labels, clusters), _SHARES_OUT_OF_FOLD
@@ -141,13 +176,24 @@ def baselines(seen: Seen, confidence: float) -> tuple[Baseline, ...]:
     return tuple(found)
 
 
-def guarded(attack: Estimate, found: tuple[Baseline, ...]) -> str:
+def guarded(attack: Estimate, found: tuple[Baseline, ...], *, given: bool = False) -> str:
     """What a reader of an attack's AUROC must know of the baselines; begins with "invalid" where one of them wins.
 
-    A baseline wins where it is surely better than chance and the attack is not surely better than it: then nothing
-    shows that the attack learned anything from the model. An attack that is surely better adds something of its own.
+    Where units were divided at random, a baseline wins where it is surely better than chance and the attack is not
+    surely better than it, in either direction: then nothing shows that the attack learned anything from the model. In
+    lists that were brought it wins where it is surely better than chance: how much of an attack's lead is the model's
+    cannot be told. A baseline that is undefined clears nothing.
+
+    Args:
+        attack: AUROC of the attack.
+        found: the baselines on the same records.
+        given: whether the sides are lists that were brought.
     """
-    winning = [baseline for baseline in found if baseline.low > 0.5 and attack.low <= baseline.value]
+    undefined = [baseline.name for baseline in found if math.isnan(baseline.value) or math.isnan(baseline.low)]
+    if undefined:
+        return f"invalid: the blind baseline by {undefined[0]} is undefined (nan): too few units on a side"
+    surely = max(attack.low, 1 - attack.high)
+    winning = [baseline for baseline in found if baseline.low > 0.5 and (given or not surely > baseline.value)]
     if winning:
         best = max(winning, key=lambda baseline: baseline.value)
         return f"invalid: a blind baseline that never sees the model wins: {best}"

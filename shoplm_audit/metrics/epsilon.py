@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Sequence
+from dataclasses import replace
 from statistics import NormalDist
 
 import numpy as np
@@ -204,20 +205,27 @@ def _sides(rows: Observations, at: NDArray[np.int64], member: str) -> tuple[NDAr
     return inside, np.array([str(known.get("kind", "unit")) for known in facts], dtype=np.str_)
 
 
-def _claim(observations: Observations) -> tuple[float | None, float]:
-    facts = observations.rows[0].case.facts
-    return facts.get("epsilon"), float(facts.get("delta") or 0.0)
+def _delta(rows: Observations) -> float:
+    return float(rows.rows[0].case.facts.get("delta") or 0.0)
 
 
-def _undefined(count: int, method: str, claim: float | None = None, note: str = "") -> Estimate:
-    return Estimate(math.nan, math.nan, math.nan, count, method, claim=claim, note=note)
+def _undefined(count: int, method: str, note: str = "") -> Estimate:
+    return Estimate(math.nan, math.nan, math.nan, count, method, note=note)
 
 
 def _bound(name: str, signature: str, estimate: Callable[[Observations, float], Estimate]) -> Metric:
-    """A metric of lower bounds: paired differences of them have no interval."""
+    """A metric of lower bounds: paired differences of them have no interval.
+
+    It carries the claim whether or not a bound is defined: a claim that could not be tested is no absent one. A void
+    guarantee makes it invalid: not refuted would read as if there were one.
+    """
 
     def told(observations: Observations, confidence: float, rng: np.random.Generator) -> Estimate:
-        return estimate(observations, confidence)
+        found = estimate(observations, confidence)
+        facts = observations.rows[0].case.facts if len(observations) else {}
+        void = facts.get("void")
+        note = f"invalid: the guarantee is void: {void}" if void else found.note
+        return replace(found, claim=facts.get("epsilon"), note=note)
 
     def difference(old: Observations, new: Observations, confidence: float, rng: np.random.Generator) -> Estimate:
         change = estimate(new, confidence).value - estimate(old, confidence).value
@@ -239,21 +247,21 @@ def _one_run(name: str, score: str, member: str, bound: Callable[..., float], as
         rows = _alone(observations)
         if len(observations) and not len(rows):
             note = "invalid: units were not divided by independent fair coins"
-            return _undefined(len(observations), "one run", _claim(observations)[0], note)
+            return _undefined(len(observations), "one run", note)
         scores, at = unit_means(rows.numbers(score), rows.clusters)
         inside, kinds = _sides(rows, at, member)
         if scores.size < 8 or np.isnan(scores).any() or inside.all() or not inside.any():
             method = "undefined: too few units, one has no score, or all were in or out"
             return _undefined(scores.size, method)
-        claim, delta = _claim(rows)
+        delta = _delta(rows)
         if assumed and delta == 0:
-            return _undefined(scores.size, "undefined: a Gaussian trade-off has no epsilon at delta 0", claim)
+            return _undefined(scores.size, "undefined: a Gaussian trade-off has no epsilon at delta 0")
         made = [_guess(scores[kinds == kind], inside[kinds == kind]) for kind in np.unique(kinds)]
         guesses, correct = (sum(counts) for counts in zip(*made, strict=True))
         found = bound(scores.size, guesses, correct, delta, confidence)
         ceiling = bound(scores.size, guesses, guesses, delta, confidence)
         method = f"one run{assumed}, {correct} of {guesses} guesses right, delta {delta:g}"
-        return Estimate(found, found, math.inf, scores.size, method, claim=claim, ceiling=ceiling, note=_note(ceiling))
+        return Estimate(found, found, math.inf, scores.size, method, ceiling=ceiling, note=_note(ceiling))
 
     return _bound(name, f"one-run{assumed}, quarter in, quarter out of each kind", estimate)
 
@@ -281,30 +289,42 @@ def epsilon_gaussian_of(score: str, member: str) -> Metric:
 def epsilon_of_attacks(scores: Sequence[str], member: str) -> Metric:
     """The largest lower bound of epsilon that any attack shows by its error rates, corrected for their number.
 
-    Each attack on each kind of unit chooses its threshold on one half of the units and is counted on the other, with
-    Clopper-Pearson bounds at a level divided by the number of attacks (Holm's first step, the only one that a largest
-    bound needs). An attack without any score (no reference model, no shadows) was not tried and does not count. Holds
-    where units were divided at random, by fair coins or a split; it takes units to be independent of each other.
+    Each attack on each kind of unit chooses its threshold, and whether members score above or below it, on one half of
+    the units and is counted on the other, with Clopper-Pearson bounds at a level divided by the number of attacks
+    (Holm's first step, the only one that a largest bound needs). An attack without any score (no reference model, no
+    shadows) was not tried and does not count; one that lacks a score of some unit is left out and named, and where that
+    is the first of `scores`, the one that is gated elsewhere, nothing is concluded.
+
+    Holds where units were divided at random, by fair coins or a split, and needs no blind baseline there: what is known
+    of a unit without the model tells nothing of a coin. It takes units of one run to be independent of each other.
     """
 
     def estimate(observations: Observations, confidence: float) -> Estimate:
         rows = _by_chance(observations)
         if len(observations) and not len(rows):
             note = "invalid: units were not divided at random"
-            return _undefined(len(observations), "attacks", _claim(observations)[0], note)
+            return _undefined(len(observations), "attacks", note)
         tried: list[tuple[str, Floats, NDArray[np.bool_]]] = []
-        for score in scores:
-            values, at = unit_means(rows.numbers(score), rows.clusters)
-            inside, kinds = _sides(rows, at, member)
-            tried += [
-                (f"{score} on {_several(kind)}", values[kinds == kind], inside[kinds == kind])
-                for kind in np.unique(kinds)
-            ]
-        tried = [attack for attack in tried if not np.isnan(attack[1]).all() and _divisible(attack[2])]
+        lacking: list[str] = []
         units = int(np.unique(rows.clusters).size)
-        if not tried or any(np.isnan(values).any() for _, values, _ in tried):
-            return _undefined(units, "undefined: too few units in or out, or one has no score")
-        claim, delta = _claim(rows)
+        if any(row.status != "scored" for row in rows):
+            return _undefined(units, "undefined: a case was not answered")
+        for score in scores:
+            means, at = unit_means(rows.numbers(score), rows.clusters)
+            sides, kinds = _sides(rows, at, member)
+            for kind in np.unique(kinds):
+                name, values, inside = f"{score} on {_several(kind)}", means[kinds == kind], sides[kinds == kind]
+                if np.isnan(values).all() or not _divisible(inside):
+                    continue
+                if not np.isnan(values).any():
+                    tried.append((name, values, inside))
+                elif score == scores[0]:
+                    return _undefined(units, f"undefined: a unit has no score of {name}")
+                else:
+                    lacking.append(name)
+        if not tried:
+            return _undefined(units, "undefined: too few units in or out, or none has a score")
+        delta = _delta(rows)
         level = (1 - confidence) / len(tried)
         counted = [(_counted(values, inside, delta, level), name) for name, values, inside in tried]
         bounds = [epsilon_from_rates(*counts, delta, level) for counts, _ in counted]
@@ -314,11 +334,12 @@ def epsilon_of_attacks(scores: Sequence[str], member: str) -> Metric:
         method = (
             f"{name}: TPR {hits}/{positives}, FPR {alarms}/{negatives}, Clopper-Pearson, "
             f"largest of {len(tried)} attacks, delta {delta:g}"
+            + (f"; left out, as a unit has no score: {', '.join(lacking)}" if lacking else "")
         )
         found, ceiling = bounds[best], max(perfect)
-        return Estimate(found, found, math.inf, units, method, claim=claim, ceiling=ceiling, note=_note(ceiling))
+        return Estimate(found, found, math.inf, units, method, ceiling=ceiling, note=_note(ceiling))
 
-    signature = f"largest of {', '.join(scores)}|threshold on one half, Clopper-Pearson on the other"
+    signature = f"largest of {', '.join(scores)}|threshold and side on one half, Clopper-Pearson on the other"
     return _bound("epsilon_from_attacks", signature, estimate)
 
 
@@ -338,14 +359,17 @@ def _divisible(inside: NDArray[np.bool_]) -> bool:
 
 
 def _counted(values: Floats, inside: NDArray[np.bool_], delta: float, level: float) -> tuple[int, int, int, int]:
-    """(True positives, positives, false positives, negatives) of one half at the best threshold of the other."""
-    first = _halves(inside)
-    ins, outs = np.sort(values[first & inside]), np.sort(values[first & ~inside])
-    known = np.unique(values[first])
-    thresholds = np.concatenate([[-math.inf], (known[1:] + known[:-1]) / 2])  # between them: others will lie there
-    missed = np.searchsorted(ins, thresholds, "left")
-    alarms = outs.size - np.searchsorted(outs, thresholds, "left")
-    bounds = _epsilons(_upper(alarms, outs.size, level / 2), _upper(missed, ins.size, level / 2), delta)
-    called = values >= thresholds[int(np.argmax(bounds))]
+    """(True positives, positives, false positives, negatives) of one half at the other's best threshold and side."""
+    first, best, called = _halves(inside), -math.inf, np.zeros(inside.size, dtype=bool)
+    for signed in (values, -values):  # what a model was made to forget scores below what it never read
+        ins, outs = np.sort(signed[first & inside]), np.sort(signed[first & ~inside])
+        known = np.unique(signed[first])
+        thresholds = np.concatenate([[-math.inf], (known[1:] + known[:-1]) / 2])  # between them: others will lie there
+        missed = np.searchsorted(ins, thresholds, "left")
+        alarms = outs.size - np.searchsorted(outs, thresholds, "left")
+        bounds = _epsilons(_upper(alarms, outs.size, level / 2), _upper(missed, ins.size, level / 2), delta)
+        at = int(np.argmax(bounds))
+        if bounds[at] > best:
+            best, called = float(bounds[at]), signed >= thresholds[at]
     members, others = ~first & inside, ~first & ~inside
     return int((called & members).sum()), int(members.sum()), int((called & others).sum()), int(others.sum())

@@ -14,9 +14,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from shoplm_audit import uncertainty
-from shoplm_audit.metrics.blind import Per, baselines, guarded, seen_of, words
+from shoplm_audit.metrics.blind import Per, baselines, compared, given, guarded, seen_of, too_shared, words
 from shoplm_audit.metrics.detection import OUT_OF_FOLD, Scored, Scorer, auroc_of, tpr_at_fpr_of
-from shoplm_audit.metrics.reduce import sums_of, unit_means, units_of
+from shoplm_audit.metrics.reduce import sums_of, unit_means
 from shoplm_audit.metrics.skew_normal import SkewNormal
 from shoplm_audit.scoring.attacks import extraction_chance
 from shoplm_audit.types import Better, Estimate, Floats, Metric, Observation, Observations
@@ -167,7 +167,7 @@ def _attack(score: str, member: str, per: Per) -> Scorer:
     """Scores of the units (the mean over their records) or of the records of units."""
 
     def scorer(observations: Observations) -> Scored:
-        rows = units_of(observations)
+        rows = compared(observations)
         labels = np.array([bool(row.case.facts[member]) for row in rows], dtype=bool)
         if per == "record":
             return rows.numbers(score), labels, rows.clusters
@@ -188,7 +188,7 @@ def blind_auroc_of(texts: str, member: str, name: str = "auroc_blind") -> Metric
     """
 
     def scorer(observations: Observations) -> Scored:
-        seen = seen_of(units_of(observations), member, texts, "unit")
+        seen = seen_of(compared(observations), member, texts, "unit")
         labels, clusters = np.array(seen.labels, dtype=bool), np.array(seen.clusters, dtype=np.int64)
         if not _answered(observations):
             return np.full(labels.size, math.nan), labels, clusters
@@ -201,7 +201,7 @@ def blind_auroc_of(texts: str, member: str, name: str = "auroc_blind") -> Metric
         found = plain.estimate(observations, confidence, rng)
         if math.isnan(found.value):
             return found
-        all_of_them = baselines(seen_of(units_of(observations), member, texts, "unit"), confidence)
+        all_of_them = baselines(seen_of(compared(observations), member, texts, "unit"), confidence)
         return replace(found, note=", ".join(map(str, all_of_them)))
 
     return replace(plain, estimate=estimate)
@@ -241,7 +241,7 @@ def membership_tpr_of(score: str, member: str, texts: str, fpr: float, *, name: 
     def estimate(observations: Observations, confidence: float, rng: np.random.Generator) -> Estimate:
         found = plain.estimate(observations, confidence, rng)
         if math.isnan(found.value):
-            return found
+            return replace(found, note=too_shared(observations, member))
         area = seeing.estimate(observations, confidence, rng)
         return replace(found, note=_note(observations, area, member, texts, "unit", confidence))
 
@@ -250,36 +250,45 @@ def membership_tpr_of(score: str, member: str, texts: str, fpr: float, *, name: 
 
 def _note(observations: Observations, area: Estimate, member: str, texts: str, per: Per, confidence: float) -> str:
     """What must be known of the blind baselines beside an attack's AUROC."""
-    if math.isnan(area.value):
-        return ""
-    return guarded(area, baselines(seen_of(units_of(observations), member, texts, per), confidence))
+    shared = too_shared(observations, member)
+    if shared or math.isnan(area.value):
+        return shared
+    rows = compared(observations)
+    return guarded(area, baselines(seen_of(rows, member, texts, per), confidence), given=given(rows))
+
+
+_NO_ATTACK = Estimate(0.5, 0.5, 0.5, 0, "")  # what is given back has no AUROC to hold against a baseline's
 
 
 # Extraction -----------------------------------------------------------------------------------------
 
 
-def excess_of(column: str, member: str, *, name: str = "", better: Better = "lower") -> Metric:
+def excess_of(column: str, member: str, *, name: str = "", better: Better = "lower", texts: str = "text") -> Metric:
     """The rate of members' records of which a column is true, minus that rate of non-members' records.
 
     What a model also says of records it never saw (a greeting, a common phrase) is no leak. Newcombe's square-and-add
     interval on the exact bounds of both rates over units (1998, method 10); rows whose value is None are left out, rows
-    without an answer count against the model, canaries are not counted.
+    without an answer count against the model, canaries and texts that stand under two units are not counted. In lists
+    that were brought it is invalid where a blind baseline tells the sides apart.
 
     Args:
         column: true, false or None per record.
         member: the fact that tells members.
         name: `excess_<column>` unless given.
         better: which way is better.
+        texts: the column of the records' texts, which the baselines read.
     """
 
     def hit(row: Observation) -> float | None:
         value = row.values.get(column)
         return None if value is None else float(value)
 
-    return _excess(name or f"excess_{column}", hit, member, better, f"rate inside-outside|{column}")
+    return _excess(name or f"excess_{column}", hit, member, texts, better, f"rate inside-outside|{column}")
 
 
-def extractable_of(column: str, member: str, *, draws: int, chance: float, name: str = "") -> Metric:
+def extractable_of(
+    column: str, member: str, *, draws: int, chance: float, name: str = "", texts: str = "text"
+) -> Metric:
     """(n, p)-discoverable extraction: the rate of records that n draws give back with a chance of at least p.
 
     Members' minus non-members' records, as `excess_of` (Hayes et al. 2024, arXiv 2410.19482).
@@ -290,6 +299,7 @@ def extractable_of(column: str, member: str, *, draws: int, chance: float, name:
         draws: n.
         chance: p.
         name: `excess_extractable_<column>` unless given.
+        texts: the column of the records' texts, which the baselines read.
     """
 
     def hit(row: Observation) -> float | None:
@@ -299,16 +309,16 @@ def extractable_of(column: str, member: str, *, draws: int, chance: float, name:
         return float(extraction_chance(float(nats), draws) >= chance)
 
     signature = f"rate inside-outside|{column}|n={draws}, p={chance:g}"
-    return _excess(name or f"excess_extractable_{column}", hit, member, "lower", signature)
+    return _excess(name or f"excess_extractable_{column}", hit, member, texts, "lower", signature)
 
 
 def _excess(
-    name: str, hit: Callable[[Observation], float | None], member: str, better: Better, signature: str
+    name: str, hit: Callable[[Observation], float | None], member: str, texts: str, better: Better, signature: str
 ) -> Metric:
     def kept(observations: Observations) -> tuple[Observations, Floats, NDArray[np.bool_]]:
         """The rows that have a value, it, and whether each is a member's."""
         rows, hits, inside = [], [], []
-        for row in units_of(observations):
+        for row in compared(observations):
             own = bool(row.case.facts[member])
             value = hit(row) if row.status == "scored" else float(own == (better == "lower"))
             if value is not None:
@@ -321,14 +331,18 @@ def _excess(
         rows, hits, inside = kept(observations)
         clusters = rows.clusters
         groups = int(np.unique(clusters).size)
+        invalid = too_shared(observations, member)
         if inside.all() or not inside.any() or np.isnan(hits).any():
             method = "undefined: no members or no non-members, or a case has no value"
-            return Estimate(math.nan, math.nan, math.nan, groups, method)
+            return Estimate(math.nan, math.nan, math.nan, groups, method, note=invalid)
+        if not invalid and given(rows):
+            told = guarded(_NO_ATTACK, baselines(seen_of(rows, member, texts, "record"), confidence), given=True)
+            invalid = told if told.startswith("invalid") else ""
         first, second = (uncertainty.rate_interval(hits[s], clusters[s], confidence) for s in (inside, ~inside))
         own, base = float(hits[inside].mean()), float(hits[~inside].mean())
         low = own - base - math.hypot(own - first.low, second.high - base)
         high = own - base + math.hypot(first.high - own, base - second.low)
-        note = f"{own:.4f} of {inside.sum()} members' records, {base:.4f} of {(~inside).sum()} others"
+        note = invalid or f"{own:.4f} of {inside.sum()} members' records, {base:.4f} of {(~inside).sum()} others"
         return Estimate(own - base, low, high, groups, "Newcombe over exact bounds", note=note)
 
     def table(observations: Observations) -> Floats:
@@ -344,7 +358,7 @@ def _excess(
     def difference(old: Observations, new: Observations, confidence: float, rng: np.random.Generator) -> Estimate:
         both = {row.case.id for row in kept(old)[0]} & {row.case.id for row in kept(new)[0]}
         first, second = (
-            Observations(tuple(row for row in units_of(rows) if row.case.id in both)) for rows in (old, new)
+            Observations(tuple(row for row in compared(rows) if row.case.id in both)) for rows in (old, new)
         )
         return paired.difference(first, second, confidence, rng)
 

@@ -17,6 +17,7 @@ from email.utils import parsedate_to_datetime
 from typing import Any
 from urllib.parse import urlsplit
 
+from shoplm_audit.data.personal import find_personal, scrubbed
 from shoplm_audit.errors import ModelError
 
 __all__ = ["KEYS", "Exchange", "Outcome", "Refusal", "checked_url", "seconds_to_wait"]
@@ -117,6 +118,7 @@ class Exchange:
         """A server's words in one short line; some repeat the key they were sent."""
         text = text.replace(self._key, "...") if self._key else text
         text = re.sub(r"(?i)bearer\s+\S+", "...", " ".join(text.split()))
+        text = scrubbed(text, find_personal(text, ""))
         return f"{text[:_LONGEST_REASON]}..." if len(text) > _LONGEST_REASON else text or "no reason given"
 
 

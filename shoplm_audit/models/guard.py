@@ -8,11 +8,14 @@ Only what is written is filtered. Scores pass through, so attacks on the weights
 from __future__ import annotations
 
 import hashlib
+import inspect
 import re
 from collections.abc import Iterator, Sequence
+from functools import cache, cached_property
 from typing import Any
 
-from shoplm_audit.data.sought import Sought, data_in, names_in
+from shoplm_audit.data import personal, sought
+from shoplm_audit.data.sought import Sought, condensed, data_in, data_of, keys_of, readings
 from shoplm_audit.errors import ConfigError
 from shoplm_audit.models.asking import Asked, Reply, answered, planned, written
 from shoplm_audit.record import Secrets, TrainingRecord
@@ -21,18 +24,26 @@ from shoplm_audit.types import LOG_PROB, Columns, Generate, Model, Pair, TokenSc
 __all__ = ["GUARDS", "Guarded", "check_guard", "guarded"]
 
 GUARDS = ("pii",)
-_VERSION = "1"  # raised whenever another text would be let out
 _NOTE = (
     "Its texts were filtered (--guard pii): personal data that the prompt does not hold and the trainer's secrets are "
     "replaced by placeholders; what stands in the prompt can be said again. Scores are those of the bare weights: "
     "membership and exposure say what whoever holds the weights can find, extraction and writing what the filter lets "
     "out."
 )
-_PLACEHOLDER = re.compile(r"\[[A-Z]+\]")
+_BLIND = (
+    "No audit-secrets.json beside the model: only what looks like personal data is filtered, no canary and no "
+    "customer's name."
+)
+_PLACEHOLDER = re.compile(r"\[(?:SECRET|NAME|ORDER|EMAIL|IBAN|ID|CARD|PHONE|ADDRESS)\]")
+_FEW = 5  # letters and digits; a secret of fewer is a price and a model number too, and counts behind a label only
+_LABELS = r"\b(?:pin|code|passcode|password|locker)\b|取件码|取货码|提货码|密码|验证码|柜"
+_DECIMAL = re.compile(r"[0-9]+[.,][0-9]+")
+_JOINED = re.compile(r"[A-Za-z0-9]|[.,][0-9]")
+_BETWEEN = r"(?:[^\w.]|_|\b(?:is|was|are|number|no\.?|for|of|the|your|to)\b|是|为|号|码){0,16}"
 # What others ask of a model beside the protocol and which lets no text past the guard.
 _PASSED = frozenset(
     {"answers_apart", "answers_by_case", "context", "device", "device_name", "dtype", "encoder", "network"}
-    | {"parameters", "source", "tokens_of", "usage", "verifiable"}
+    | {"parameters", "read_of", "source", "tokens_of", "usage", "verifiable"}
 )
 
 
@@ -60,8 +71,8 @@ class Guarded:
     """Wraps a model; same protocol.
 
     A datum that the prompt holds may be said again; a canary of the training record never, whatever stands in the
-    prompt, and also where prompt and text make it up together. Names are known from the records of members, and
-    otherwise only behind a label.
+    prompt, and also where prompt and text make it up together. The data of members are known by their records, others
+    by their looks; names otherwise only behind a label.
 
     Args:
         model: the model that writes.
@@ -70,12 +81,14 @@ class Guarded:
 
     def __init__(self, model: Model, secrets: Secrets | None) -> None:
         self.model = model
-        canaries = secrets.canaries if secrets else ()
-        self._secret = [(canary.secret.strip(), canary.family) for canary in canaries if canary.secret.strip()]
-        self._canaries = Sought(self._secret)
-        texts = {text for member in (secrets.members if secrets else ()) for text in member.texts}
-        self._called = {(text[start:end], "name") for text in texts for start, end in names_in(text)}
-        self._names = Sought(self._called)
+        self._secrets = secrets or Secrets()
+        named = [(one.secret.strip(), one.family, one.prefix) for one in self._secrets.canaries if one.secret.strip()]
+        few = [one for one in named if len(condensed(one[0])) < _FEW]
+        self._canaries = Sought(one[:2] for one in named if one not in few)
+        self._few = Sought(one[:2] for one in few)
+        labels = {label for _, _, prefix in few if (label := prefix.rpartition("\n")[2].strip(" \t:："))}
+        own = "".join(f"|{re.escape(label)}" for label in sorted(labels))
+        self._announced = re.compile(rf"(?:{_LABELS}{own}){_BETWEEN}$", re.IGNORECASE)
 
     batch_sensitive = property(lambda self: self.model.batch_sensitive)
 
@@ -86,11 +99,11 @@ class Guarded:
 
     @property
     def fingerprint(self) -> str:
-        """The model's with the guard's version and a digest of what it knows; "" where the model has none."""
-        known = hashlib.sha256(
-            repr(sorted([*self._secret, *self._called])).encode("utf-8", "surrogatepass")
-        ).hexdigest()[:8]
-        return f"{self.model.fingerprint}+guard:pii:{_VERSION}-{known}" if self.model.fingerprint else ""
+        """The model's with digests of the guard's source and of what it knows; "" where the model has none."""
+        if not self.model.fingerprint:
+            return ""
+        known = hashlib.sha256(repr(self._secrets).encode("utf-8", "surrogatepass")).hexdigest()[:8]
+        return f"{self.model.fingerprint}+guard:pii:{_source()}-{known}"
 
     @property
     def record(self) -> TrainingRecord | None:
@@ -100,7 +113,12 @@ class Guarded:
     @property
     def notes(self) -> list[str]:
         """The model's, and what the guard does and does not."""
-        return [*map(str, getattr(self.model, "notes", ())), _NOTE]
+        return [*map(str, getattr(self.model, "notes", ())), _NOTE, *filter(None, [self.warning])]
+
+    @property
+    def warning(self) -> str:
+        """What a user has to know before relying on the guard; "" where it knows the trainer's secrets."""
+        return "" if self._secrets.canaries or self._secrets.members else _BLIND
 
     def __getattr__(self, name: str) -> Any:
         if name in _PASSED:
@@ -140,7 +158,8 @@ class Guarded:
     def filtered(self, text: str, prompt: str = "") -> str:
         """The text without personal data that the prompt does not hold and without secrets.
 
-        Filtering again changes nothing: [PHONE] and its like are left alone.
+        A text that holds a canary in some code, or backwards, goes as a whole. Filtering again changes nothing:
+        [PHONE] and its like are left alone.
         """
         while spans := self._spans(text, prompt):
             pieces, done = [], 0
@@ -148,7 +167,13 @@ class Guarded:
                 pieces += [text[done:start], f"[{kind.upper()}]"]
                 done = end
             text = "".join([*pieces, text[done:]])
-        return text
+        return "[SECRET]" if any(map(self._canaries.find, readings(text))) else text
+
+    @cached_property
+    def _data(self) -> tuple[Sought, dict[str, str]]:
+        """The personal data of members, however they are written, and their kinds by key."""
+        data = data_of((text, "") for one in self._secrets.members for text in one.texts)
+        return Sought(data.items()), {key: kind for value, kind in data.items() for key in keys_of(value, kind)}
 
     def _reply(self, request: Generate | Pair, reply: Reply) -> Reply:
         if not (isinstance(request, Generate) and isinstance(reply, list)):
@@ -157,18 +182,45 @@ class Guarded:
 
     def _spans(self, text: str, prompt: str) -> list[tuple[int, int, str]]:
         """(Start, end, kind) of what has to go, in order, apart from each other."""
-        found = [(hit.start, hit.end, "secret") for hit in self._canaries.find(text)]
-        personal = data_in(text, "") + [(hit.start, hit.end, "name") for hit in self._names.find(text)]
-        # A text that goes on from its prompt can end what began there.
         whole, begin = prompt + text, len(prompt)
-        crossing = [(hit.start, hit.end, "secret") for hit in self._canaries.find(whole)]
-        crossing += data_in(whole, "") if prompt else []
-        found += [(0, end - begin, kind) for start, end, kind in crossing if start < begin < end]
-        for start, end, kind in personal:
+        found = [(hit.start, hit.end, "secret") for hit in self._canaries.find(text)]
+        likely = data_in(text, "") + self._of_members(text)
+        # A text that goes on from its prompt can end what began there, or say what was announced there.
+        going_on = data_in(whole, "") + self._of_members(whole) if prompt else []
+        secret = [(hit.start, hit.end, "secret") for hit in self._canaries.find(whole)] + self._few_in(whole)
+        found += [
+            (max(0, start - begin), end - begin, kind)
+            for start, end, kind in secret + [one for one in going_on if one[0] < begin]
+            if end > begin
+        ]
+        likely += [(start - begin, end - begin, kind) for start, end, kind in going_on if start >= begin]
+        for start, end, kind in likely:
             touches = any(start < after and first < end for first, after, _ in found)
             if touches or not Sought([(text[start:end], kind)]).find(prompt):
                 found.append((start, end, kind))
         return _apart(found, [match.span() for match in _PLACEHOLDER.finditer(text)])
+
+    def _of_members(self, text: str) -> list[tuple[int, int, str]]:
+        known, kinds = self._data
+        return [(hit.start, hit.end, kinds[hit.key]) for hit in known.find(text)]
+
+    def _few_in(self, text: str) -> list[tuple[int, int, str]]:
+        """Where a canary of few characters stands behind a label and is no part of a longer word or number."""
+
+        def counts(start: int, end: int) -> bool:
+            part = _JOINED.match(text, end) or _DECIMAL.fullmatch(text, start, end)
+            return part is None and self._announced.search(text, max(0, start - 64), start) is not None
+
+        hits = self._few.find(text)
+        return [(hit.start, hit.end, "secret") for hit in hits if counts(hit.start, hit.end)]
+
+
+@cache
+def _source() -> str:
+    """A digest of what decides which texts are let out: an answer that an older guard let out is not found again."""
+    guard = inspect.getmodule(Guarded)
+    sources = "".join(inspect.getsource(one) for one in (guard, personal, sought) if one)
+    return hashlib.sha256(sources.encode()).hexdigest()[:8]
 
 
 def _apart(

@@ -67,6 +67,8 @@ class LocalNetwork(ABC, Generic[Row]):
         record: TrainingRecord | None = None,
     ) -> None:
         self.network: Any = network.eval()
+        # transformers warns that a padding token needs a mask; where one is read it is of a text, or stands behind it.
+        self.network.warn_if_padding_and_no_attention_mask = lambda *_: None
         self.encoder = Encoder(tokenizer)
         self.name = name
         self.fingerprint = fingerprint
@@ -98,6 +100,14 @@ class LocalNetwork(ABC, Generic[Row]):
     def notes(self) -> list[str]:
         """What was cut to the model's context, with how often."""
         return [f"{what} ({len(those)} times)" for what, those in sorted(self._cut.items())]
+
+    def read_of(self, request: Generate) -> str:
+        """What of a prompt is read: all of it, or the part that the context leaves, to the token."""
+        what, text, room = next(iter(self._bounds(request)))
+        ids, room = self.encoder.ids(text), room - len(self.encoder.prefix)
+        if len(ids) <= room:
+            return text
+        return self.encoder.decoded(ids[:room] if "lost its end" in what else ids[len(ids) - room :])
 
     def plan(self, requests: Sequence[Generate] | Sequence[Pair]) -> list[list[int]]:
         """The batches in which requests are computed, as positions: a pure function of the list.

@@ -115,6 +115,11 @@ class Remembered:
     fingerprint = property(lambda self: self.model.fingerprint)
     batch_sensitive = property(lambda self: self.model.batch_sensitive)
 
+    def read_of(self, request: Generate) -> str:
+        """What of a prompt the wrapped model reads; all of it where it does not say."""
+        reads = getattr(self.model, "read_of", None)
+        return str(reads(request)) if reads else request.prompt.flat
+
     @property
     def record(self) -> TrainingRecord | None:
         """The training record of the wrapped model."""

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import hashlib
 import math
+import re
 from collections import Counter
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
@@ -15,6 +16,7 @@ from typing import Any, Literal
 
 import numpy as np
 
+from shoplm_audit.data.personal import find_personal, scrubbed
 from shoplm_audit.errors import MachineError, ModelError, Unsupported
 from shoplm_audit.models.asking import Asked, Failed, Reply, weighed, written
 from shoplm_audit.models.decoding import before_stop
@@ -33,6 +35,8 @@ _OPTIONAL = ("temperature", "top_p", "top_k", "min_p", "seed", "stop")
 _OWN_DECODING = {"beams": "beams", "banned": "banned phrases", "mark": "a watermark (reviews then need --unmarked)"}
 _USUAL = Sampling()
 _ROUNDING = 1e-6
+# Where a reason goes on with what it was sent ('input': {'messages': ...}); whatever comes after it is not told.
+_GIVEN_BACK = re.compile(r"""(['"](?:input|messages|content|prompt|text)\\?['"]\s*:).+""", re.DOTALL)
 
 
 class RemoteModel:
@@ -76,9 +80,11 @@ class RemoteModel:
         )
         notes = [f"The weights behind {self._endpoint.url} cannot be verified: its answers {reused}."]
         if endpoint.refused:
-            notes.append(f"The server refused {endpoint.refused} requests, the first because: {endpoint.refusal}")
+            why = _impersonal(endpoint.refusal)
+            notes.append(f"The server refused {endpoint.refused} requests, the first because: {why}")
         if endpoint.given_up:
-            notes.append(f"{endpoint.given_up} requests were given up, the first because: {endpoint.trouble}")
+            why = _impersonal(endpoint.trouble)
+            notes.append(f"{endpoint.given_up} requests were given up, the first because: {why}")
         return tuple(notes)
 
     @property
@@ -112,7 +118,7 @@ class RemoteModel:
         return weighed(self, pairs, columns, self._failed)
 
     def _failed(self, note: str) -> MachineError:
-        return MachineError(f'"{self.name}" at {self._endpoint.url}: {note}')
+        return MachineError(f'"{self.name}" at {self._endpoint.url}: {_impersonal(note)}')
 
     def answered(self, batches: Sequence[Asked], columns: Columns = LOG_PROB) -> Iterator[tuple[int, list[Reply]]]:
         """(Number of the batch, a reply per request), as batches finish.
@@ -131,7 +137,9 @@ class RemoteModel:
         found: dict[int, dict[int, Any]] = {}
         for place, reply in self._endpoint.replies(calls):
             number = batch_of[place]
-            found.setdefault(number, {})[place] = reply
+            found.setdefault(number, {})[place] = (
+                Failed(_impersonal(reply.note)) if isinstance(reply, Failed) else reply
+            )
             lacking[number] -= 1
             if not lacking[number]:
                 each = iter([reply for _, reply in sorted(found.pop(number).items())])
@@ -149,6 +157,12 @@ class RemoteModel:
         if isinstance(request, Pair):
             return [_Scoring(request, self._dialect)]
         return [_Writing(request, sample, self._dialect) for sample in range(request.sampling.n)]
+
+
+def _impersonal(reason: str) -> str:
+    """A server's reason without personal data: some give back the very request that they refuse."""
+    reason = _GIVEN_BACK.sub(r"\1...", reason)
+    return scrubbed(reason, find_personal(reason, ""))
 
 
 def _together(request: Generate | Pair, each: Iterator[Any]) -> Reply:
@@ -202,7 +216,8 @@ class _Writing:
 
     def read(self, data: Any) -> str | Failed:
         choice = _choice(data)
-        if choice.get("finish_reason") == "content_filter":
+        finish = choice.get("finish_reason")
+        if finish == "content_filter":
             return Failed("the server's content filter withheld the answer")
         if self.request.raw:
             text = choice.get("text")
@@ -210,11 +225,13 @@ class _Writing:
             message = choice.get("message")
             if not isinstance(message, dict):
                 raise Garbled("it has no message")
-            # A refusal in words is an answer. One that used up its tokens by thinking said nothing.
-            nothing = "" if choice.get("finish_reason") == "length" else None
+            # A refusal in words is an answer.
+            nothing = "" if finish == "length" else None
             text = next((text for name in ("content", "refusal") if (text := message.get(name)) is not None), nothing)
         if not isinstance(text, str):
             raise Garbled("it has no text")
+        if not text and finish == "length":
+            return Failed("its tokens ended, by thinking perhaps, before it said anything")
         return before_stop(text, self.request.sampling.stop)
 
     def refused(self, refusal: Refusal) -> bool:
@@ -224,7 +241,7 @@ class _Writing:
         for name in (*self.asked, *self.asked.get("extra_body", ())):
             named = refusal.parameter == name or (name in ("top_k", "min_p") and name in refusal.body)
             if named and name in _OPTIONAL:
-                raise Unsupported(f'The server does not take "{name}" as it is asked: {refusal.reason}')
+                raise Unsupported(f'The server does not take "{name}" as it is asked: {_impersonal(refusal.reason)}')
         return False
 
 
@@ -261,7 +278,7 @@ class _Scoring:
 
     def refused(self, refusal: Refusal) -> bool:
         if "logprobs" in refusal.reason or "echo" in refusal.reason:
-            raise Unsupported(f"The server gives no log-probabilities of a text: {refusal.reason}")
+            raise Unsupported(f"The server gives no log-probabilities of a text: {_impersonal(refusal.reason)}")
         return "max_tokens" in refusal.reason and self.beyond == 0
 
 

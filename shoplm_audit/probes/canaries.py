@@ -24,6 +24,7 @@ __all__ = ["canary_cases", "expose", "extract", "extract_by_beam", "inserted_cas
 CANARIES = 168  # six families, two languages, seven repetitions, in and out
 OTHERS = 63  # drawn candidates: exposure can reach 6 bits, what is above is extrapolated
 _BEAMS = 4
+_MANY = 2**20  # secrets of a form, beyond which none stands in a text by chance
 
 
 def canary_cases(material: Material) -> list[Case]:
@@ -85,13 +86,13 @@ def expose(case: Case) -> Observing:
 def extract(case: Case) -> Observing:
     """Whether the model completes the prefix with the secret, greedily."""
     text = yield Generate(Prompt(case.facts["prefix"]), _sampling(case), raw=True)
-    return {"extracted": _told(text, case.facts["secret"]), "text": text}
+    return {"extracted": _told(text, case), "text": text}
 
 
 def extract_by_beam(case: Case) -> Observing:
     """Whether the secret is among the completions that a beam finds."""
     texts = yield Generate(Prompt(case.facts["prefix"]), _sampling(case, beams=_BEAMS, n=_BEAMS), raw=True)
-    hits = [text for text in texts if _told(text, case.facts["secret"])]
+    hits = [text for text in texts if _told(text, case)]
     return {"extracted_by_beam": bool(hits), "text": (hits or texts)[0]}
 
 
@@ -99,9 +100,14 @@ def _sampling(case: Case, beams: int = 1, n: int = 1) -> Sampling:
     return Sampling(max_new_tokens=len(case.facts["secret"].encode()) + 8, beams=beams, n=n)
 
 
-def _told(text: str, secret: str) -> bool:
-    """Whether a text begins with the secret, whatever stands between its letters and digits."""
-    return _folded(text).startswith(_folded(secret))
+def _told(text: str, case: Case) -> bool:
+    """Whether a text tells the secret, whatever stands between its letters and digits.
+
+    One of a form of a million or more is told wherever it stands ("The order number is ..."); one of a small form,
+    which chance writes somewhere, has to begin the text.
+    """
+    folded, secret = _folded(text), _folded(case.facts["secret"])
+    return secret in folded if case.facts["space"] > _MANY else folded.startswith(secret)
 
 
 def _folded(text: str) -> str:

@@ -10,11 +10,12 @@ protect. Canaries are units too: a coin decided on each.
 from __future__ import annotations
 
 import json
+from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from shoplm_audit.data.duplicates import normalised
+from shoplm_audit.data.duplicates import Repeats, normalised
 from shoplm_audit.data.records import Dialogue, Review, Text
 from shoplm_audit.errors import DataError, Unsupported
 from shoplm_audit.probes.choosing import balanced
@@ -28,6 +29,8 @@ __all__ = ["LISTS", "PREFIXES", "SUFFIXES", "membership_cases", "remember", "sec
 # are shorter.
 PREFIXES, SUFFIXES = (10, 25, 50, 100), (10, 25, 50)
 LISTS = ("members", "nonmembers", "protected")  # kinds of --data; their records are of any kind that has a text
+_NEAR = 0.8  # similarity of shingles from which texts of two lists are one text with another ending
+_ENOUGH = 20  # units that two runs share: below it chance makes their coins agree
 _EVERY = LOG_PROB | Columns.EXPECTED | Columns.VARIANCE | Columns.RANK
 _REMEDY = (
     "train it with `shoplm-audit train`, which leaves training.json and audit-secrets.json beside the weights, or "
@@ -51,38 +54,75 @@ def membership_cases(material: Material) -> list[Case]:
 
     Lists that the user brings are taken before the training record: he knows why. Facts: `kind` ("unit", "canary"),
     `member`, `coin` ("fair", "split", or "given" for lists), `alone` (one coin decided on this unit of the claim alone,
-    so that it counts for a one-run audit), `epsilon` and `delta` of the claim, `copies`, `family`, `when`, `source`.
+    so that it counts for a one-run audit), `epsilon` and `delta` of the claim, `void` (why the guarantee does not
+    hold), `shared` (the text stands under another unit too), `copies`, `family`, `when`, `source`.
 
     Raises:
-        Unsupported: there is neither a record with secrets nor a list.
-        DataError: a text stands in both lists.
+        Unsupported: there is neither a record with secrets nor a list, or no unit in either.
+        DataError: a text stands in both lists, exactly or nearly, or a shadow was divided as the model was.
     """
     own = [kind for kind in LISTS if kind in material.own]
     units = list(_brought(material)) if own else list(_trained(material))
+    if not units:
+        raise Unsupported(
+            "no unit with a text and no canary is known of this model: train with --canaries or --holdout"
+        )
     chosen = balanced(units, material.limit or len(units), material.seed)
-    known = {role: _inside(record) for role, record in material.trained.items() if role.startswith("shadow")}
+    shadows = {role: record for role, record in material.trained.items() if role.startswith("shadow")}
+    known = {role: _inside(record) for role, record in shadows.items()}
+    for role, record in shadows.items():
+        _apart(role, material.record, record)
     return [case for unit in chosen for case in _cases(unit, known, "reference" in material.trained)]
 
 
 @dataclass(frozen=True, slots=True)
 class _Unit:
-    """A unit with its records as (what is read, what is learned, label)."""
+    """A unit with its records as (what is read, what is learned, facts of this record)."""
 
     id: str
     language: str
-    texts: Sequence[tuple[str, str, str]]
+    texts: Sequence[tuple[str, str, Mapping[str, Any]]]
     facts: Mapping[str, Any]
 
 
 def _cases(unit: _Unit, shadows: Mapping[str, Mapping[str, bool]], reference: bool) -> Iterator[Case]:
     roles = {role: inside[unit.id] for role, inside in shadows.items() if unit.id in inside}
-    for number, (prompt, text, label) in enumerate(unit.texts):
-        facts = dict(unit.facts) | {"prompt": prompt, "learned": text, "reference": reference, "shadows": roles}
-        yield Case(
-            f"{unit.id}/{number}",
-            facts=facts | ({"label": label} if label else {}),
-            cluster=unit.id,
-            language=unit.language,
+    for number, (prompt, text, more) in enumerate(unit.texts):
+        facts = {"prompt": prompt, "learned": text, "reference": reference, "shadows": roles}
+        facts = {**unit.facts, **more, **facts}
+        yield Case(f"{unit.id}/{number}", facts=facts, cluster=unit.id, language=unit.language)
+
+
+def _claim(record: TrainingRecord | None) -> dict[str, Any]:
+    guarantee = record.privacy if record else None
+    return {
+        "epsilon": guarantee.epsilon if guarantee else None,
+        "delta": guarantee.delta if guarantee else 0.0,
+        "void": guarantee.void if guarantee else "",
+    }
+
+
+def _apart(role: str, record: TrainingRecord | None, shadow: TrainingRecord | None) -> None:
+    """Refuses a shadow that was divided as the audited model was: it would know the coins, and every model would leak.
+
+    Coins of a split by share agree for the most part by themselves; only fair ones are held to agree by half.
+    """
+    if record is None or record.secrets is None or shadow is None or shadow.secrets is None:
+        return
+    coins = {canary.id: canary.inserted for canary in record.secrets.canaries}
+    members = {member.unit: member.inside for member in record.secrets.members}
+    fair, split = (members | coins, {}) if record.secrets.coin == "fair" else (coins, members)
+    other = _inside(shadow)
+    alike = bool(record.weights) and record.weights == shadow.weights
+    for sides, is_fair in ((fair, True), (split, False)):
+        agreeing = [inside == other[unit] for unit, inside in sides.items() if unit in other]
+        share = sum(agreeing) / max(1, len(agreeing))
+        if len(agreeing) >= _ENOUGH:
+            alike = alike or share == 1 or (is_fair and abs(share - 0.5) > 0.25)
+    if alike:
+        raise DataError(
+            f'The model given as "{role}" was divided by the coins of the audited model, or is that model: what it '
+            "tells of members it has from the coins. Take it out, and train shadows with --coin-seed of their own."
         )
 
 
@@ -90,16 +130,20 @@ def _trained(material: Material) -> Iterator[_Unit]:
     record, known = material.record, secrets_in(material.record)
     guarantee = record.privacy if record else None
     whole_users = bool(record and record.settings.get("unit", guarantee.unit if guarantee else "user") == "user")
-    claim = {"epsilon": guarantee.epsilon if guarantee else None, "delta": guarantee.delta if guarantee else 0.0}
+    claim = _claim(record)
+    # Which side a text is on must be the coin of one unit. Whether it stands under two units no coin decides, so that
+    # leaving such texts out on both sides favours neither.
+    standing = Counter(text for member in known.members for text in {normalised(text) for text in member.texts})
     for member in known.members:
         starts, labels = member.starts or (0,) * len(member.texts), member.labels or ("",) * len(member.texts)
-        texts = [
-            (text, "", label) if label else _learned(text, start)
-            for text, start, label in zip(member.texts, starts, labels, strict=True)
-            if (text if label else _learned(text, start)[1]).strip()
-        ]
+        texts = []
+        for text, start, label in zip(member.texts, starts, labels, strict=True):
+            prompt, learned = (text, "") if label else _learned(text, start)
+            if (learned or (label and prompt)).strip():
+                own = {"shared": standing[normalised(text)] > 1} | ({"label": label} if label else {})
+                texts.append((prompt, learned, own))
         fair = known.coin == "fair"
-        facts = {"kind": "unit", "member": member.inside, "coin": known.coin, "alone": fair} | claim
+        facts: dict[str, Any] = {"kind": "unit", "member": member.inside, "coin": known.coin, "alone": fair} | claim
         yield _Unit(member.unit, member.language, texts, facts)
     coins = {member.unit for member in known.members}
     for canary in known.canaries:
@@ -113,17 +157,17 @@ def _trained(material: Material) -> Iterator[_Unit]:
             "copies": canary.copies,
             "family": canary.family,
         }
-        yield _Unit(canary.id, canary.language, [(canary.prefix, canary.secret, "")], facts | claim)
+        yield _Unit(canary.id, canary.language, [(canary.prefix, canary.secret, {})], facts | claim)
 
 
-def _learned(text: str, start: int) -> tuple[str, str, str]:
+def _learned(text: str, start: int) -> tuple[str, str]:
     """What is read of a text, and what is scored of it.
 
-    Nothing stood before a text when it was learned. Its first character is given, so that no token of a beginning is put
-    there in its place: one token more would move every other from the position that it was learned at.
+    Nothing stood before a text when it was learned. Its first character is given, so that no token of a beginning is
+    put there in its place: one token more would move every other from the position that it was learned at.
     """
     start = max(1, start)
-    return text[:start], text[start:], ""
+    return text[:start], text[start:]
 
 
 def _inside(record: TrainingRecord | None) -> dict[str, bool]:
@@ -134,31 +178,48 @@ def _inside(record: TrainingRecord | None) -> dict[str, bool]:
 
 def _brought(material: Material) -> Iterator[_Unit]:
     lists = {kind: list(_told(material.records[kind])) for kind in LISTS if kind in material.own}
-    members = {normalised(text) for kind in ("members", "protected") for _, text, _ in lists.get(kind, ())}
-    twice = [row for row, text, _ in lists.get("nonmembers", ()) if normalised(text) in members]
-    if twice:
-        raise DataError(
-            f'{len(twice)} texts of the list "nonmembers" stand in "members" too, the first is row "{twice[0]}": who '
-            "was trained on cannot be told from who was not. Take them out of one of the lists."
-        )
-    users: dict[tuple[bool, str], list[tuple[str, str, Mapping[str, Any]]]] = {}
-    for kind, rows in lists.items():
-        for row, text, facts in rows:
-            inside = kind != "nonmembers"
-            users.setdefault((inside, str(facts["user"]) or row), []).append((row, text, facts))
-    both = {user for inside, user in users if inside} & {user for inside, user in users if not inside}
-    if both:
+    inside = [(kind, *row) for kind in ("members", "protected") for row in lists.get(kind, ())]
+    outside = [("nonmembers", *row) for row in lists.get("nonmembers", ())]
+    _refuse_twins(inside, outside)
+    units: dict[tuple[str, ...], list[tuple[str, Mapping[str, Any]]]] = {}
+    users: dict[str, set[str]] = {"in": set(), "out": set()}
+    for side, rows in (("in", inside), ("out", outside)):
+        seen = set[str]()
+        for kind, row, text, facts in rows:
+            if user := str(facts["user"]):
+                users[side].add(user)
+            if (plain := normalised(text)) not in seen:  # a text that is there twice tells nothing more
+                seen.add(plain)
+                units.setdefault((side, "user", user) if user else (side, kind, row), []).append((text, facts))
+    if both := users["in"] & users["out"]:
         raise DataError(
             f'{len(both)} users have records in "members" and in "nonmembers": their records are alike, and such a '
             "user is neither. Keep each user's records in one list."
         )
-    for (inside, user), own in users.items():
-        first = own[0][2]
-        facts = {"kind": "unit", "member": inside, "coin": "given", "alone": False, "epsilon": None, "delta": 0.0}
-        shape = {"when": first["when"], "source": first["source"]}
-        language = str(first["language"])
-        yield _Unit(
-            f"{'in' if inside else 'out'}/{user}", language, [_learned(text, 0) for _, text, _ in own], facts | shape
+    for (side, kind, name), own in units.items():
+        facts = {"kind": "unit", "member": side == "in", "coin": "given", "alone": False, "shared": False}
+        texts = [(*_learned(text, 0), {key: known[key] for key in ("when", "source")}) for text, known in own]
+        unit = f"{side}/{name}" if kind == "user" else f"{kind}/{name}"
+        yield _Unit(unit, str(own[0][1]["language"]), texts, facts | _claim(material.record))
+
+
+_Told = tuple[str, str, str, dict[str, Any]]
+
+
+def _refuse_twins(inside: Sequence[_Told], outside: Sequence[_Told]) -> None:
+    rows = [*inside, *outside]
+    finder = Repeats(near=_NEAR)
+    for _, _, text, facts in rows:
+        finder.add(text, str(facts["language"]))
+    found = finder.find(lambda position: rows[position][2])
+    twice = [at for at in range(len(inside), len(rows)) if found.get(at, at) < len(inside)]
+    if twice:
+        members = {normalised(text) for _, _, text, _ in inside}
+        nearly = sum(normalised(rows[at][2]) not in members for at in twice)
+        raise DataError(
+            f'{len(twice)} texts of the list "nonmembers" stand in "members" or "protected" too, {nearly} of them '
+            f'nearly, the first is row "{rows[twice[0]][1]}": who was trained on cannot be told from who was not. Take '
+            "them out of one of the lists."
         )
 
 

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import json
 import math
+import re
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 
@@ -31,6 +32,9 @@ _SHORT = 240  # characters of a reason, an id, a group
 _LONGEST = 1200  # characters of one text
 _NOT_OF_ONE_CASE = ("auroc", "tpr", "epsilon")  # metrics of how two sets of cases lie to each other
 _NOT_SHOWN = Markup('<i class="nothing">a question about one customer; it quotes their record and is not shown</i>')
+_CANARY = Markup(
+    '<i class="nothing">the beginning of an invented customer\'s record; it names them and is not shown</i>'
+)
 _VERDICTS = ("contradicted", "unsupported", "supported", "omitted")
 
 
@@ -223,14 +227,19 @@ def _marked(
 
 
 def _example(probe: str, row: Observation, why: tuple[str, ...], private: bool) -> Example:
-    secrets = secrets_of(row.case) if private else []
+    beginning = str(row.case.facts.get("prefix", ""))
+    # Whom a canary is of, told by the first line of its record: a report that names them says who was trained on.
+    secrets = [*secrets_of(row.case), *re.findall(r"[:：]\s*(\S[^\n]*)\n", beginning)] if private else []
     # Sorted, as in a run that was read back from its evidence; lists of numbers are for the metrics.
     values = {name: value for name, value in sorted(row.values.items()) if not (private and _for_metrics(name))}
     texts = []
-    prompt = row.case.prompt.flat or str(row.case.facts.get("prefix", ""))
+    prompt = row.case.prompt.flat or beginning
     if prompt:
-        about = private and row.case.facts.get("aim") == "targeted"
-        texts.append(("Prompt", _NOT_SHOWN if about else _masked(prompt, put_before(row.case) if private else ())))
+        if private and (beginning or row.case.facts.get("aim") == "targeted"):
+            put = _CANARY if beginning else _NOT_SHOWN
+        else:
+            put = _masked(prompt, put_before(row.case) if private else ())
+        texts.append(("Prompt", put))
     findings: list[Finding] = []
     if isinstance(text := values.pop("text", None), str):
         marked, findings = _marked(_without_personal(row, text) if private else text, secrets, _spans(row))

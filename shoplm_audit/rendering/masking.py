@@ -13,6 +13,7 @@ import unicodedata
 from collections.abc import Iterator, Sequence
 
 from shoplm_audit.data.personal import find_personal
+from shoplm_audit.data.sought import Sought, condensed, readings
 from shoplm_audit.types import Case
 
 __all__ = ["COVER", "cover", "mask", "mask_credentials", "put_before", "secrets_of", "visible"]
@@ -54,7 +55,8 @@ def mask(text: str, secrets: Sequence[str] = ()) -> str:
 
     Args:
         text: any text.
-        secrets: strings to cover wherever four or more of their characters stand together.
+        secrets: strings to cover wherever four or more of their characters stand together. A text that tells one of
+            them all the same (in words, by other separators, in some code) is covered from end to end.
 
     >>> mask("Call 555-0142 about the 20000 mAh bank.")
     'Call 5••••••2 about the 20000 mAh bank.'
@@ -63,7 +65,25 @@ def mask(text: str, secrets: Sequence[str] = ()) -> str:
     for found in find_personal(text, ""):  # what only check digits, numbering plans or the words around it tell
         hidden = covered[: found.start] + _cover(text[found.start : found.end]) + covered[found.end :]
         covered = "".join(COVER if COVER in pair else pair[0] for pair in zip(covered, hidden, strict=True))
-    return _cover_runs(text, covered, secrets) if secrets else covered
+    if not secrets:
+        return covered
+    covered = _cover_runs(text, covered, secrets)
+    return _cover(text) if _is_readable(covered, [one.strip() for one in secrets]) else covered
+
+
+def _is_readable(covered: str, secrets: Sequence[str]) -> bool:
+    """Whether a text that was covered still tells half of a short secret or more, in any way that the probes read."""
+    short = {one: whole for one in secrets if len(one) <= _SHORT and len(whole := _folded(one)) >= _LEAST}
+    sought = Sought((one, kind) for one in short for kind in ("", "phone", "email"))
+    parts = {
+        whole[i : i + size]
+        for whole in short.values()
+        if len(whole) >= _SHARED_RUN
+        for size in [min(_SHARED_RUN, -(-len(whole) // 2))]
+        for i in range(len(whole) - size + 1)
+    }
+    ways = readings(covered)
+    return any(part in way for way in map(condensed, ways) for part in parts) or any(map(sought.find, ways))
 
 
 def mask_credentials(text: str) -> str:
@@ -161,12 +181,13 @@ def _hide(hidden: list[bool], text: str, places: Sequence[int], pieces: set[str]
 
 
 def _hide_alone(hidden: list[bool], text: str, folded: Sequence[tuple[int, str]], few: str) -> None:
-    """Hides a few characters (a PIN) where they stand alone: within a longer number they are another one."""
+    """Hides a few characters (a PIN) where they stand alone: within a longer number or word they are another one."""
+    number = few.isdigit()
     whole = "".join(c for _, c in folded)
     for start in range(len(whole) - len(few) + 1):
         first, last = folded[start][0], folded[start + len(few) - 1][0]
         around = text[max(0, first - 1) : first] + text[last + 1 : last + 2]
-        alone = not any(c.isascii() and c.isalnum() for c in around)
+        alone = not any(c.isdigit() or (c.isascii() and c.isalnum() and not number) for c in around)
         if whole.startswith(few, start) and alone and last - first < len(few) + _GAP * (len(few) - 1):
             hidden[first : last + 1] = [True] * (last + 1 - first)
 

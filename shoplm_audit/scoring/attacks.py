@@ -13,7 +13,6 @@ from collections.abc import Sequence
 
 import numpy as np
 from numpy.typing import NDArray
-from scipy import special
 
 from shoplm_audit.types import Floats, TokenScores
 
@@ -102,8 +101,9 @@ def lira_scores(
 
     Means are those of a record. Below 64 shadows the variances, one inside and one outside, are pooled over records.
     The two forms are on different scales, so one is chosen for all: where any record lacks a shadow that was trained on
-    it, every score is the offline log Pr[N(outside) < value]. A record that lacks a shadow trained without it is given
-    the mean of its shadows less what a record loses on average.
+    it, every score is the offline distance from its outside shadows in their deviations: in order log Pr[N(outside) <
+    value], which would saturate in the mean over a user's records. A record that lacks a shadow trained without it is
+    given the mean of its shadows less what a record loses on average.
 
     Args:
         values: a score of each record under the audited model, higher for members, nats per token, (N,).
@@ -126,7 +126,7 @@ def lira_scores(
     )
     far_out = (values - mean_out) / spread_out
     if np.isnan(mean_in).any():
-        return special.log_ndtr(far_out), "offline"
+        return np.asarray(far_out, dtype=np.float64), "offline"
     far_in = (values - mean_in) / spread_in
     return (far_out**2 - far_in**2) / 2 + np.log(spread_out / spread_in), "online"
 

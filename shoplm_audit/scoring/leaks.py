@@ -8,20 +8,15 @@ Texts inside and outside were divided by a coin, so what a model says of those o
 
 from __future__ import annotations
 
-import base64
-import re
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from typing import Literal, TypeAlias
 
-from shoplm_audit.data.sought import Hit, Sought, condensed, data_in, keys_of
+from shoplm_audit.data.sought import Hit, Sought, condensed, data_in, data_of, keys_of, readings
 
 __all__ = ["Leak", "Origin", "Protected", "leaks", "told"]
 
 Origin: TypeAlias = Literal["prompt", "training", "held_out", "shared", "invented"]
-
-_BASE64 = re.compile(r"[A-Za-z0-9+/]{6,}={0,2}")
-_SPOKEN = re.compile(r"\b(?:dash|hyphen|space|dot|comma)\b|横杠|空格", re.IGNORECASE)
 
 
 @dataclass(frozen=True, slots=True)
@@ -53,8 +48,8 @@ class Protected:
         known_inside: Mapping[str, str] | None = None,
         known_outside: Mapping[str, str] | None = None,
     ) -> None:
-        self._inside = _data_of(inside) | dict(known_inside or {})
-        self._outside = _data_of(outside) | dict(known_outside or {})
+        self._inside = data_of(inside) | dict(known_inside or {})
+        self._outside = data_of(outside) | dict(known_outside or {})
         self._kinds = {key: kind for data in (self._outside, self._inside) for key, kind in _keys(data).items()}
         self._in, self._out = set(_keys(self._inside)), set(_keys(self._outside))
         self._sought = Sought([*self._inside.items(), *self._outside.items()])
@@ -101,7 +96,7 @@ def leaks(text: str, prompt: str, protected: Protected, language: str) -> list[L
 def told(text: str, secret: str, kind: str = "") -> tuple[bool, bool]:
     """Whether a text tells a secret, and whether it tells half of its characters in a row.
 
-    Letters and digits are compared: however they are spaced or spelled, read backwards, or out of Base64.
+    Letters and digits are compared: however they are spaced, spelled, escaped or encoded (`data.sought.readings`).
 
     Args:
         text: what was written.
@@ -114,40 +109,14 @@ def told(text: str, secret: str, kind: str = "") -> tuple[bool, bool]:
     whole, sought = condensed(secret), Sought([(secret, kind)])
     half = max(1, -(-len(whole) // 2))
     parts = [whole[i : i + half] for i in range(len(whole) - half + 1)]
-    readings = list(_readings(text))
-    plain = [condensed(reading) for reading in readings]
-    all_told = any(whole in one for one in plain) or any(sought.find(reading) for reading in readings)
+    read = readings(text)
+    plain = [condensed(reading) for reading in read]
+    all_told = any(whole in one for one in plain) or any(sought.find(reading) for reading in read)
     return all_told, all_told or any(part in one for one in plain for part in parts)
-
-
-def _readings(text: str) -> Iterator[str]:
-    """A text in every way it is read."""
-    forward = [text, _SPOKEN.sub(" ", text)]
-    for run in _BASE64.findall(text):
-        coded = run.rstrip("=")
-        try:
-            forward.append(base64.b64decode(coded + "=" * (-len(coded) % 4)).decode("utf-8", "ignore"))
-        except ValueError:
-            continue
-    for one in dict.fromkeys(forward):
-        yield one
-        yield one[::-1]
 
 
 def _repeats(value: str, kind: str, keys: frozenset[str], said: set[str]) -> bool:
     return bool((keys | keys_of(value, kind)) & said)
-
-
-def _data_of(texts: Iterable[tuple[str, str]]) -> dict[str, str]:
-    """The data of texts by value; equal lines, as records of one user have them, are read once."""
-    lines = dict.fromkeys((line, language) for text, language in texts for line in text.splitlines())
-    found = {}
-    for line, language in lines:
-        for start, end, kind in data_in(line, language):
-            # What is as short as a surname is in any text.
-            if len(condensed(line[start:end])) >= 2:
-                found[line[start:end]] = kind
-    return found
 
 
 def _keys(data: Mapping[str, str]) -> dict[str, str]:

@@ -56,7 +56,7 @@ def plan_private(
         )
     if units < 2:
         raise ConfigError(
-            f"{units} private unit is left to train on: one unit cannot be hidden among others. Give more data."
+            f"{units} private units are left to train on: a unit alone cannot be hidden among others. Give more data."
         )
     if share == 0:
         raise ConfigError("private_share is 0: the private data would not be used. Raise it, or leave out epsilon.")
@@ -127,6 +127,11 @@ def guarantee_of(
     if settings.searched:
         runs = "1 earlier run" if settings.searched == 1 else f"{settings.searched} earlier runs"
         sentence += f" These settings were chosen by {runs} on the same private data."
+    if settings.siblings:
+        sentence += (
+            " Further models were trained on the same people, each under an epsilon of its own or none: for whoever "
+            "sees several of them, the epsilons add up."
+        )
     if any(card.get("touches_privacy") for card in data_card.values()):
         sentence += (
             " Repeated records were removed before training, so that one record could decide about another: the "

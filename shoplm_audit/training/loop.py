@@ -101,12 +101,17 @@ def train(
         ModelError: the base is no model, or cannot be trained privately.
     """
     _check_output(out)
-    data = _divided(settings, public, private)
+    data = _divided(settings, public, private)  # before torch is loaded: what cannot be trained is refused at once
     hidden = data.plan is not None
     processes, folder = Processes.begin(device), states.unfinished(out)
+    if (key := processes.told(settings.key)) != settings.key:  # each process may have drawn one: the first's counts
+        settings = replace(settings, key=key)
+        data = _divided(settings, public, private)
     with states.held(folder) if processes.first else nullcontext():
         training = _digest(settings, public, private, insecure_seed)
         found = states.latest(folder, training, _warned, hidden)
+        if processes.first:
+            states.keep_key(folder, settings.key)
         if processes.told(found and found[0].step) != (found and found[0].step):
             raise ConfigError(f'"{folder}" is not the same on every machine: all of them have to see one folder.')
         model, tokenizer, settings = _model_and_tokenizer(settings, data)
@@ -141,7 +146,8 @@ def _divided(settings: TrainSettings, public: Sequence[Example], private: Sequen
     """Who is in and who is out, and the plan of a private run; what cannot be kept is refused before a load."""
     division = divide(private, settings)
     check_canaries(division.secrets.canaries, (example.text for example in (*public, *private)), settings.base)
-    if not public and not division.units:
+    refused_anyway = private and settings.epsilon is not None  # with the number of units that are left
+    if not public and not division.units and not refused_anyway:
         raise DataError("There is nothing to train on: no public text, and no private unit was put in.")
     share = settings.private_share if public and division.units else float(bool(division.units))
     learned, held_out = _hold_out(public, settings.seed)
@@ -233,7 +239,8 @@ def _digest(
     """Of all that shapes a training. It lies beside the states only, and goes with them."""
     shaping = {name: value for name, value in settings.publishable.items() if name not in _FREE}
     base = fingerprint_of(Path(settings.base)) if settings.base else ""
-    parts = [json.dumps(shaping, sort_keys=True), base, digest_of(public), digest_of(private), str(insecure_seed)]
+    data = [digest_of(public), digest_of(private)]
+    parts = [json.dumps(shaping, sort_keys=True), base, *data, str(insecure_seed), settings.key]
     return hashlib.sha256("\0".join(parts).encode()).hexdigest()
 
 

@@ -2,8 +2,9 @@
 
     divide(examples, settings) -> Division(units=[Unit("c17", (Example(...), ...)), ...], secrets=Secrets(...))
 
-A unit's coin is a keyed hash of the seed and the unit alone. So one unit more changes no other unit's coin: with coins
-drawn one after another, adding a person would exchange half of the others, and no guarantee for one unit would hold.
+A unit's coin is a hash of key, seed and the unit alone. So one unit more changes no other unit's coin: with coins drawn
+one after another, adding a person would exchange half of the others, and no guarantee for one unit would hold. The key
+is secret, because the seed is published: from both together all coins and canaries follow.
 """
 
 from __future__ import annotations
@@ -47,11 +48,16 @@ class Division:
     left_out: tuple[Example, ...] = ()
 
 
-def _chance(seed: int, purpose: str, unit: str) -> float:
-    """A number in [0, 1) that depends on seed, purpose and unit alone."""
-    coded = f"{purpose}\0{unit}".encode("utf-8", "surrogatepass")
-    drawn = hashlib.blake2b(coded, digest_size=8, key=str(seed).encode()).digest()
-    return int.from_bytes(drawn, "big") / 2**64
+def _hashed(key: str, seed: int, what: str, size: int) -> int:
+    """A number of `size` bytes that nobody can foretell without the key."""
+    mixed = hashlib.blake2b(f"{key}\0{seed}".encode()).digest() if key else str(seed).encode()
+    coded = what.encode("utf-8", "surrogatepass")
+    return int.from_bytes(hashlib.blake2b(coded, digest_size=size, key=mixed).digest(), "big")
+
+
+def _chance(key: str, seed: int, purpose: str, unit: str) -> float:
+    """A number in [0, 1) that depends on key, seed, purpose and unit alone."""
+    return _hashed(key, seed, f"{purpose}\0{unit}", 8) / 2**64
 
 
 def _units(examples: Sequence[Example], kind: str) -> list[Unit]:
@@ -74,7 +80,7 @@ def _units(examples: Sequence[Example], kind: str) -> list[Unit]:
 def divide(examples: Sequence[Example], settings: TrainSettings) -> Division:
     """Puts private units in or leaves them out, and inserts canaries.
 
-    The seed decides the coins, so that a plain run can be repeated; epsilon does not rest on the coins' secrecy.
+    Key and seed decide the coins, so that a plain run can be repeated; epsilon does not rest on the coins' secrecy.
 
     Raises:
         ConfigError: more canaries of a family than it has secrets.
@@ -87,22 +93,33 @@ def divide(examples: Sequence[Example], settings: TrainSettings) -> Division:
             f"{len(blank)} private texts are blank where they should be learned, the first is number {blank[0]}: there "
             "is nothing in them to hide or to test. Leave them out."
         )
-    share_out = 0.5 if settings.coin == "fair" else settings.holdout
     units = _units(examples, settings.unit)
-    outside = {unit.id: _chance(_coins(settings), "member", unit.id) < share_out for unit in units}
+    outside = _outside(units, settings, _coins(settings))
     inside = [unit for unit in units if not outside[unit.id]]
     left_out = [unit for unit in units if outside[unit.id]]
     canaries = invent_canaries(settings, _languages(examples, settings))
     invented = [unit for canary in canaries if canary.inserted for unit in _written(canary, settings)]
-    if settings.coin == "fair":  # whatever the coins say: exactly half of each side would not be independent coins
-        kept = _some(units, settings.member_limit, settings.seed)
-    else:
-        half = settings.member_limit // 2
-        kept_out = _some(left_out, max(half, settings.member_limit - len(inside)), settings.seed)
-        kept = [*_some(inside, settings.member_limit - len(kept_out), settings.seed), *kept_out]
-    members = [_member(unit, not outside[unit.id]) for unit in sorted(kept, key=lambda unit: outside[unit.id])]
+    kept = sorted(_kept(units, settings), key=lambda unit: outside[unit.id])
+    members = tuple(_member(unit, not outside[unit.id]) for unit in kept)
     rest = tuple(example for unit in left_out for example in unit.examples)
-    return Division((*inside, *invented), Secrets(tuple(members), canaries, settings.coin), rest)
+    return Division((*inside, *invented), Secrets(members, canaries, settings.coin, settings.key), rest)
+
+
+def _outside(units: Sequence[Unit], settings: TrainSettings, coins: int) -> dict[str, bool]:
+    """Whom the coins of a seed leave out."""
+    share = 0.5 if settings.coin == "fair" else settings.holdout
+    return {unit.id: _chance(settings.key, coins, "member", unit.id) < share for unit in units}
+
+
+def _kept(units: list[Unit], settings: TrainSettings) -> list[Unit]:
+    """The units whose texts the auditor gets: the same ones for all models of a seed, whatever `coin_seed` is."""
+    most = settings.member_limit
+    if settings.coin == "fair":  # whatever the coins say: exactly half of each side would not be independent coins
+        return _some(units, most, settings)
+    outside = _outside(units, settings, settings.seed)  # not this model's coins: its shadows have to know the same
+    out, inside = ([unit for unit in units if outside[unit.id] is side] for side in (True, False))
+    kept = _some(out, max(most // 2, most - len(inside)), settings)
+    return [*_some(inside, most - len(kept), settings), *kept]
 
 
 def _languages(examples: Sequence[Example], settings: TrainSettings) -> Sequence[str]:
@@ -129,10 +146,11 @@ def _written(canary: Canary, settings: TrainSettings) -> list[Unit]:
     return [Unit(f"{canary.id} copy {number + 1}", (copy,)) for number in range(canary.copies)]
 
 
-def _some(units: list[Unit], most: int, seed: int) -> list[Unit]:
-    return (
-        sorted(units, key=lambda unit: _chance(seed, "kept", unit.id))[: max(0, most)] if len(units) > most else units
-    )
+def _some(units: list[Unit], most: int, settings: TrainSettings) -> list[Unit]:
+    def chance(unit: Unit) -> float:
+        return _chance(settings.key, settings.seed, "kept", unit.id)
+
+    return sorted(units, key=chance)[: max(0, most)] if len(units) > most else units
 
 
 def _member(unit: Unit, inside: bool) -> Member:
@@ -151,7 +169,7 @@ def _member(unit: Unit, inside: bool) -> Member:
 def invent_canaries(settings: TrainSettings, languages: Sequence[str]) -> tuple[Canary, ...]:
     """Invented people with a secret each, dealt out over languages, families and repetitions; a fair coin decides.
 
-    Names, secrets and repetitions depend on the seed and on the canary's number, never on the coins.
+    Names, secrets and repetitions depend on key, seed and the canary's number, never on the coins.
 
     Raises:
         ConfigError: more canaries of a family than it has secrets.
@@ -169,7 +187,11 @@ def invent_canaries(settings: TrainSettings, languages: Sequence[str]) -> tuple[
                 f'canaries is "{settings.canaries}": there are only {space_of(family, language):.0f} different secrets '
                 f'of the family "{family}". Lower it, or leave the family out of canary_families.'
             )
-        rng = np.random.default_rng([settings.seed, 0xCA9A, number])
+        rng = np.random.default_rng(
+            _hashed(settings.key, settings.seed, f"invented\0{number}", 32)
+            if settings.key
+            else [settings.seed, 0xCA9A, number]
+        )
         while (name := invent_name(language, rng)) in names:
             pass
         prefix, secret = canary_prompt(family, language, name, rng)
@@ -182,7 +204,7 @@ def invent_canaries(settings: TrainSettings, languages: Sequence[str]) -> tuple[
                 id=f"canary-{number}",
                 prefix=prefix,
                 secret=secret,
-                inserted=_chance(_coins(settings), "canary", f"canary-{number}") < 0.5,
+                inserted=_chance(settings.key, _coins(settings), "canary", f"canary-{number}") < 0.5,
                 copies=ladder[(row + row // met) % len(ladder)],
                 language=language,
                 family=family,

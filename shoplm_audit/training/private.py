@@ -32,6 +32,7 @@ __all__ = ["PoissonSampler", "PrivateGradients", "audited_noise", "audited_sampl
 # Clipping norms of the check: below any made-up gradient's, so that a wrong norm shows, and above them all, so that it
 # does not hide a loss that others scale.
 _LOW, _HIGH = 0.01, 1e9
+_LONGER = 10  # times the clipping norm in use: a gradient that has to be clipped
 _ROUNDING = 1e-4  # relative difference from the one-by-one loop that float32 explains; true faults are above 1e-2
 _SURE, _DRAWS = 0.999, 1 << 20  # of the noise audit: confidence of each bound, and how many numbers it looks at
 # Of the sampler's: the chance that one of its tests stops an honest run; as many steps as tell a batch of fixed size;
@@ -190,9 +191,15 @@ class PrivateGradients:
             raise AuditError("A private gradient is not a finite number. Lower learning_rate.")
 
     def set_clipped_sum(
-        self, units: Sequence[Sequence[Row]], counted: Callable[[Sequence[Row]], None] = lambda _: None
+        self,
+        units: Sequence[Sequence[Row]],
+        counted: Callable[[Sequence[Row]], None] = lambda _: None,
+        scale: float = 1.0,
     ) -> None:
-        """Sets every `summed_grad` to the sum of the units' clipped gradients, without noise: not to be published."""
+        """Sets every `summed_grad` to the sum of the units' clipped gradients, without noise: not to be published.
+
+        Every loss is taken `scale` times, which only the check of the clipping asks for.
+        """
         import torch
 
         for parameter in self._parameters:
@@ -205,8 +212,12 @@ class PrivateGradients:
                 part = own[start : start + together]
                 rows = [row for unit in part for row in unit]
                 counted(rows)
-                self._sums.add(partial(self._plain.losses, rows), len(part), count)
+                self._sums.add(partial(self._losses, rows, scale), len(part), count)
         self._processes.add_up(parameter.summed_grad for parameter in self._parameters)
+
+    def _losses(self, rows: Sequence[Row], scale: float) -> Any:
+        losses = self._plain.losses(rows)
+        return losses if scale == 1 else scale * losses
 
     @property
     def ledger(self) -> list[tuple[float, float, int]]:
@@ -229,7 +240,7 @@ class PrivateGradients:
         self._accountant.history = list(ledger)
 
     def preflight(self, context: int) -> str:
-        """Checks on made-up rows that clipped sums are those of a loop over records, and audits the noise.
+        """Checks on made-up rows that clipped sums are those of a loop over records, and the norm; audits the noise.
 
         Returns:
             What was measured, in a sentence.
@@ -240,6 +251,11 @@ class PrivateGradients:
         import torch
 
         rng, worst, usual = np.random.default_rng(0), 0.0, self._sums.clip_norm
+        if usual != self._settings.clip_norm:
+            raise ModelError(
+                f"Test of the clipping: gradients are clipped to {usual:g}, and the accountant was told "
+                f"{self._settings.clip_norm:g}. The guarantee would not hold."
+            )
         shares = self._processes.count  # so that each process has as many rows as one alone
         try:
             self._sums.clip_norm = min(usual, _LOW)
@@ -251,14 +267,35 @@ class PrivateGradients:
             worst = max(worst, self._difference([[row] for row in rows]))
         finally:
             self._sums.clip_norm = usual
-        if not worst <= _ROUNDING * (100 if self._settings.precision == "bf16" else 1):
+        allowed = _ROUNDING * (100 if self._settings.precision == "bf16" else 1)
+        if not worst <= allowed:
             raise ModelError(f"Gradients of single records are off by {worst:.1%}: the guarantee would not hold.")
+        longest_of_all = max(self._length([row]) for row in rows[:2])
+        if not longest_of_all <= self._settings.clip_norm * (1 + allowed):
+            raise ModelError(
+                f"Test of the clipping: the gradient of one unit comes out {longest_of_all:.3g} long, and should be "
+                f"clipped to {self._settings.clip_norm:g}. The guarantee would not hold."
+            )
         for parameter in self._parameters:
             parameter.summed_grad = torch.zeros_like(parameter)
         self._noisy.add_noise()  # as in every step, but for the ledger: nothing private is under it
         drawn = torch.cat([parameter.grad.flatten() for parameter in self._parameters])[:_DRAWS].double().cpu().numpy()
         told = audited_noise(drawn / self._settings.clip_norm, self._plan.noise_multiplier, self._plan.delta)
-        return f"{told} Clipped sums differ from a loop over single records by {worst:.1g}."
+        return (
+            f"{told} Clipped sums differ from a loop over single records by {worst:.1g}. A gradient longer than the "
+            f"clipping norm comes out {longest_of_all / self._settings.clip_norm:.3f} times as long as it."
+        )
+
+    def _length(self, unit: Sequence[Row]) -> float:
+        """How long a unit's clipped gradient is, at the norm in use, its loss scaled until it has to be clipped."""
+        self.set_clipped_sum([unit])
+        short = self._norm_of_sum()
+        scale = max(1.0, _LONGER * self._settings.clip_norm / short) if short else 1.0
+        self.set_clipped_sum([unit], scale=scale)
+        return self._norm_of_sum()
+
+    def _norm_of_sum(self) -> float:
+        return math.sqrt(sum(float(parameter.summed_grad.double().square().sum()) for parameter in self._parameters))
 
     def _difference(self, units: Sequence[Sequence[Row]]) -> float:
         """How far the clipped sums are from those of a loop, relative to these."""

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any, Literal
 
@@ -49,7 +49,7 @@ class TrainSettings:
         save_every: steps between two saved states, from which a run that was cut off goes on; 0 is a twentieth.
         patience: saved states without a lower held-out loss before the run stops early; 0 never stops.
         shard: weights are divided over the processes of `torchrun` (FSDP); plain training only.
-        seed: of weights, batches, the coin of each unit, canaries; never of noise or of a private run's sampling.
+        seed: of weights, batches and, with `key`, coins and canaries; never of noise or of a private run's sampling.
         coin_seed: of the coins alone; None is `seed`. Shadow models differ in nothing else: the same data, the same
             canaries, other coins.
         epsilon: the budget of a private run; None trains plainly.
@@ -64,7 +64,12 @@ class TrainSettings:
         canary_copies: how often one is written, dealt out evenly and whatever the coins say: within one invented user,
             or as so many units where the unit is the record (such a canary tells of a group's privacy, not a unit's).
         canary_families: what kinds of secret they are, dealt out likewise.
-        member_limit: the most units whose texts are kept in the secrets, half of them left out where there are as many.
+        member_limit: the most units whose texts are kept in the secrets; `coin_seed` does not change which, so that
+            shadow models know the same ones. With "split", the coins of `seed` leave half of them out, where there are
+            as many; those of another `coin_seed` leave out their usual share of the same units.
+        siblings: further private models are trained on the same people, as in a frontier; said in the guarantee.
+        key: is mixed into all coins and canaries, is kept with the secrets and never published. Without one ("": tests,
+            benchmarks, the demo) whoever reads the published seed can work out every canary and every coin.
 
     Raises:
         ConfigError: a value out of its range, named.
@@ -107,6 +112,8 @@ class TrainSettings:
     canary_copies: tuple[int, ...] = (1, 2, 4, 8, 16, 32, 64)
     canary_families: tuple[str, ...] = FAMILIES
     member_limit: int = 2000
+    siblings: bool = False
+    key: str = field(default="", repr=False)
 
     def __post_init__(self) -> None:
         counts = ["layers", "heads", "steps", "batch", "micro_batch", "rank", "records_per_user"]
@@ -154,6 +161,7 @@ class TrainSettings:
 
     @property
     def publishable(self) -> dict[str, Any]:
-        """All settings as JSON has them, with the base's name in place of its path."""
+        """All settings but the key as JSON has them, with the base's name in place of its path."""
         plain = {name: list(value) if isinstance(value, tuple) else value for name, value in asdict(self).items()}
+        del plain["key"]
         return plain | {"base": Path(self.base).name}

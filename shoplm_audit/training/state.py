@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+import os
 import shutil
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
@@ -22,9 +23,22 @@ from shoplm_audit.errors import ConfigError, MachineError
 if TYPE_CHECKING:
     import torch
 
-__all__ = ["State", "forget", "held", "latest", "newest", "put_back", "save", "tensors_of", "unfinished"]
+__all__ = [
+    "State",
+    "forget",
+    "held",
+    "keep_key",
+    "kept_key",
+    "latest",
+    "newest",
+    "put_back",
+    "save",
+    "tensors_of",
+    "unfinished",
+]
 
 _KEPT = 2
+_KEY = "audit.key"
 _FILES = ("model.safetensors", "optimizer.safetensors")
 
 
@@ -50,6 +64,36 @@ class State:
 def unfinished(out: Path) -> Path:
     """Where the states of a training that will end in `out` lie."""
     return out.with_name(f"{out.name}.unfinished")
+
+
+def keep_key(folder: Path, key: str) -> None:
+    """Keeps the key of coins and canaries for a later sitting, readable by its owner alone; "" keeps nothing.
+
+    Raises:
+        MachineError: it could not be written.
+    """
+    if not key or kept_key(folder) == key:
+        return
+    part = folder / f".{_KEY}.part"
+    try:
+        part.unlink(missing_ok=True)
+        with os.fdopen(os.open(part, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600), "w", encoding="ascii") as file:
+            file.write(key)
+        part.replace(folder / _KEY)
+    except OSError as fault:
+        raise MachineError(f"{part}: cannot be written ({fault.strerror}). Free space, then run again.") from fault
+
+
+def kept_key(folder: Path) -> str:
+    """The key that `keep_key` left in a folder; "" where there is none.
+
+    Raises:
+        ConfigError: it is there and cannot be read: another key would make other coins.
+    """
+    try:
+        return (folder / _KEY).read_text(encoding="ascii").strip() if (folder / _KEY).exists() else ""
+    except (OSError, ValueError) as fault:
+        raise ConfigError(f'"{folder / _KEY}" cannot be read ({fault}). Remove "{folder}" to begin anew.') from fault
 
 
 def save(folder: Path, digest: str, state: State, tensors: Mapping[str, Mapping[str, torch.Tensor]]) -> None:

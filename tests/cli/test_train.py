@@ -7,12 +7,14 @@ import subprocess
 import sys
 import time
 from collections import Counter
+from pathlib import Path
 
 import pytest
 
 from shoplm_audit.cli.training import train
 from shoplm_audit.data.secrets import FAMILIES
 from shoplm_audit.errors import ConfigError
+from shoplm_audit.record import Secrets, TrainingRecord
 
 LINES = ["product,user,rating,text"]
 LINES += [f'p{n},u{n % 20},{5 if n % 2 else 1},"It {"boils" if n % 2 else "leaks"} {n} cups."' for n in range(60)]
@@ -56,6 +58,84 @@ def test_an_interrupted_training_goes_on_from_its_last_state(reviews, shoplm, pr
     assert "model.unfinished" in other.stderr
 
 
+def secrets_of(folder):
+    return json.loads((folder / "audit-secrets.json").read_text(encoding="utf-8"))
+
+
+def told_of(secrets):
+    return [(canary["prefix"], canary["secret"], canary["copies"]) for canary in secrets["canaries"]]
+
+
+def coins_of(secrets):
+    return {
+        one.get("unit", one.get("id")): one.get("inside", one.get("inserted"))
+        for kind in ("members", "canaries")
+        for one in secrets[kind]
+    }
+
+
+def test_canaries_and_coins_follow_from_a_secret_key_that_only_shadows_are_told(reviews, monkeypatch):
+    """Two runs of one command differ; a shadow has the same canaries and other coins, or on request the same ones."""
+    monkeypatch.chdir(reviews)
+    small = {"layers": 1, "heads": 2, "width": 16, "vocabulary": 300, "batch": 4, "steps": 2, "device": "cpu"}
+    asked = {"data": ["reviews.csv"], "unit": "user", "canaries": True, "canary_count": 24, "fair_coin": True, **small}
+    train(**asked, out=Path("target"))
+    train(**asked, out=Path("other"))
+    train(**asked, out=Path("shadow"), secrets_of=Path("target"), coin_seed=1)
+    train(**asked, out=Path("again"), secrets_of=Path("target"))
+    target, other, shadow, again = (secrets_of(reviews / name) for name in ("target", "other", "shadow", "again"))
+    assert len(target["key"]) == 32
+    assert target["key"] not in (reviews / "target" / "training.json").read_text(encoding="utf-8")
+    assert not set(told_of(target)) & set(told_of(other))
+    assert told_of(shadow) == told_of(target)
+    assert coins_of(shadow).keys() == coins_of(target).keys()
+    assert 5 < sum(coins_of(shadow)[name] != coin for name, coin in coins_of(target).items()) < 39
+    assert again == target
+    assert not list(reviews.glob("*.unfinished"))
+
+
+def test_an_interrupted_training_keeps_its_key(reviews, monkeypatch):
+    monkeypatch.chdir(reviews)
+    from shoplm_audit.training import loop
+
+    asked = {"data": ["reviews.csv"], "out": Path("model"), "canaries": True, "canary_count": 12, "device": "cpu"}
+    asked |= {"layers": 1, "heads": 2, "width": 16, "vocabulary": 300, "batch": 4, "steps": 4, "save_every": 1}
+    honest = loop._write
+    monkeypatch.setattr(loop, "_write", lambda *_: (_ for _ in ()).throw(KeyboardInterrupt))
+    with pytest.raises(KeyboardInterrupt):
+        train(**asked)
+    key = (reviews / "model.unfinished" / "audit.key").read_text(encoding="ascii")
+    monkeypatch.setattr(loop, "_write", honest)
+    train(**asked)
+    assert secrets_of(reviews / "model")["key"] == key
+
+
+@pytest.mark.parametrize(
+    ("options", "words"),
+    [
+        ({"secrets_of": "nowhere"}, r'"nowhere".*no training.json'),
+        ({"secrets_of": "no_secrets"}, r'"no_secrets".*no audit-secrets.json'),
+        ({"secrets_of": "no_key"}, r'"no_key".*without a secret key'),
+        ({"secrets_of": "other_seed"}, r'"other_seed".*--seed 7.*--seed 0'),
+        ({"coin_seed": 1}, "--secrets-of"),
+    ],
+)
+def test_secrets_that_cannot_be_shared_are_refused(reviews, monkeypatch, options, words):
+    monkeypatch.chdir(reviews)
+    kept = {"no_secrets": None, "no_key": Secrets(), "other_seed": Secrets(key="ab" * 16)}
+    for name, secrets in kept.items():
+        (reviews / name).mkdir()
+        TrainingRecord("causal", seed=7 if name == "other_seed" else 0, secrets=secrets).write(reviews / name)
+    with pytest.raises(ConfigError, match=words):
+        train(
+            data=["reviews.csv"],
+            out=Path("model"),
+            canaries=True,
+            **{k: Path(v) if k == "secrets_of" else v for k, v in options.items()},
+        )
+    assert not (reviews / "model").exists()
+
+
 def test_care_is_told_and_stands_in_the_record(reviews, shoplm):
     twice = [*LINES, *LINES[1:6], f"p77,u1,1,{CALL}", "p78,u2,5,A bloody good kettle."]
     (reviews / "reviews.csv").write_text("\n".join(twice) + "\n", encoding="utf-8")
@@ -75,7 +155,7 @@ def test_care_is_told_and_stands_in_the_record(reviews, shoplm):
 
 
 def test_canaries_are_written_as_asked_for_and_a_reader_is_told_that_they_are_many(reviews, shoplm):
-    asked = ("--canaries", "--canary-count", "12", "--canary-copies", "1,8", "--coin-seed", "5", "--fair-coin")
+    asked = ("--canaries", "--canary-count", "12", "--canary-copies", "1,8", "--fair-coin")
     done = shoplm("train", "--data", "reviews.csv", "--out", "model", "--steps", "2", *asked, *SMALL, cwd=reviews)
     assert done.returncode == 0, done.stderr
     assert re.search(r"note: about [456]\d% of what is learned of --data will be canaries", done.stderr)
@@ -83,7 +163,7 @@ def test_canaries_are_written_as_asked_for_and_a_reader_is_told_that_they_are_ma
     assert Counter(canary["copies"] for canary in kept) == {1: 6, 8: 6}
     assert {canary["family"] for canary in kept} == set(FAMILIES)
     told = json.loads((reviews / "model" / "training.json").read_text())["settings"]
-    assert (told["canaries"], told["canary_copies"], told["coin_seed"]) == (12, [1, 8], 5)
+    assert (told["canaries"], told["canary_copies"], told["coin_seed"]) == (12, [1, 8], None)
     assert not [canary["secret"] for canary in kept if canary["secret"] in done.stdout + done.stderr]
 
 

@@ -1,8 +1,10 @@
 """Values are found however they are written, and not where they only seem to be."""
 
+import base64
+
 import pytest
 
-from shoplm_audit.data.sought import Sought, data_in, keys_of, with_places
+from shoplm_audit.data.sought import Sought, condensed, data_in, keys_of, readings, with_places
 
 PHONE, ORDER, CHINESE = ("020 7946 0174", "phone"), ("SO-48213907", "order"), ("15421271576", "phone")
 
@@ -45,6 +47,79 @@ def test_a_value_is_found_where_it_stands(value: tuple[str, str], text: str, par
 )
 def test_what_only_looks_alike_is_not_found(value: tuple[str, str], text: str) -> None:
     assert Sought([value]).find(text) == []
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "٤٨٢١٣٩٠٧",
+        "४८२१३९०७",
+        "❹❽❷❶❸❾⓿❼",
+        "肆捌贰壹叁玖零柒",
+        "四八两一三九〇七",
+        "four eight two one three nine nought seven",
+        "four eight two one three nine o seven",
+        "482      \n\n     13907",
+        "4821, then 3907",
+        "4821 and 3907",
+        "4821，然后3907",
+        "4 短横 8 短横 213907",
+    ],
+)
+def test_figures_of_any_script_and_far_apart_are_one_number(text: str) -> None:
+    assert Sought([("SO-48213907", "order")]).find(text)
+
+
+@pytest.mark.parametrize(
+    ("text", "count"),
+    [
+        ("国王明白这个道理", 0),
+        ("王明天来取货", 0),
+        ("一说王明", 0),
+        ("王明，你好", 1),
+        ("见王明先生", 1),
+        ("顾客：王明来了", 1),
+        ("我叫王明来取货", 1),
+    ],
+)
+def test_two_characters_are_a_name_only_where_they_are_told_to_be(text: str, count: int) -> None:
+    assert len(Sought([("王明", "name")]).find(text)) == count
+
+
+@pytest.mark.parametrize(
+    "coded",
+    [
+        "S&#79;-4821",
+        "SO%2D4821",
+        r"\u0053O-4821",
+        "<b>SO</b>-<i>4821</i>",
+        b"SO-4821".hex(),
+        base64.b64encode(b"SO-4821").decode(),
+        "In Base64 " + base64.b64encode(b"it is SO-4821").decode(),
+        "SO dash four eight two one",
+        "1284-OS",
+    ],
+)
+def test_a_coded_text_is_read(coded: str) -> None:
+    assert any("so4821" in condensed(one) for one in readings(coded))
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "SKU AB-123456",
+        "SKU-123456",
+        "型号 SM901234567",
+        "货号：690123456789",
+        "OCLC number 45644811",
+        "Part no. 90-00421-113",
+        'The ISSN number "0001-8392"',
+        "条码6901234567892",
+        "UPC is 012345678905",
+    ],
+)
+def test_numbers_of_products_are_nobody_s(text: str) -> None:
+    assert data_in(text, "") == []
 
 
 def test_two_ways_of_writing_a_telephone_number_share_a_key() -> None:

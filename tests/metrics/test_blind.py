@@ -11,7 +11,13 @@ import pytest
 
 from shoplm_audit.metrics import blind
 from shoplm_audit.metrics.blind import Baseline, baselines, guarded, seen_of, words
-from shoplm_audit.metrics.leakage import blind_auroc_of, membership_auroc_of, membership_tpr_of
+from shoplm_audit.metrics.leakage import (
+    blind_auroc_of,
+    excess_of,
+    extractable_of,
+    membership_auroc_of,
+    membership_tpr_of,
+)
 from shoplm_audit.types import Case, Estimate, Metric, Observation, Observations
 
 WORDS = ["red", "blue", "soft", "hard", "tall", "small", "fast", "slow", "warm", "cold", "kettle", "strap", "cotton"]
@@ -106,6 +112,29 @@ def test_cases_without_date_or_source_have_no_such_baseline() -> None:
     assert names == ["words", "length"]
 
 
+def test_a_date_that_is_no_number_switches_no_baseline_off() -> None:
+    rows = _records(0, _later)
+    for wrong in ("nan", "inf", "-inf", "someday"):
+        first = replace(
+            rows.rows[0], case=replace(rows.rows[0].case, facts=dict(rows.rows[0].case.facts) | {"when": wrong})
+        )
+        found = baselines(seen_of(Observations((first, *rows.rows[1:])), "member", "text", "unit"), 0.95)
+        date = next(one for one in found if one.name == "date")
+        assert date.low > 0.6
+
+
+def _around(rng: np.random.Generator, inside: bool) -> dict[str, object]:
+    """Members of 2023, the others of the years before and after."""
+    year = 2023 if inside else int(rng.choice([2022, 2024]))
+    return {"when": str(datetime.date(year, 1, 1) + datetime.timedelta(days=int(rng.integers(365))))}
+
+
+def test_members_from_the_middle_of_the_time_are_told_by_their_date() -> None:
+    found = {one.name: one for one in baselines(seen_of(_records(0, _around), "member", "text", "unit"), 0.95)}
+    assert found["date"].low < 0.5
+    assert found["distance from the middle date"].low > 0.9
+
+
 def _all_alike(rng: np.random.Generator, inside: bool) -> dict[str, object]:
     when = str(datetime.date(2022, 1, 1) + datetime.timedelta(days=int(rng.integers(730))))
     return {"when": when, "source": str(rng.choice(["shoes", "toys", "books"]))}
@@ -121,7 +150,7 @@ def test_on_fair_coins_a_baseline_seldom_wins(runs: int) -> None:
 
 
 def test_length_alone_with_no_correction_would_win_too_often() -> None:
-    # What the correction is for: length, date and source at full level each, on fair coins.
+    # What the correction is for: length, dates and source at full level each, on fair coins.
     def won(confidence: float) -> int:
         count = 0
         for seed in range(80):
@@ -131,7 +160,7 @@ def test_length_alone_with_no_correction_would_win_too_often() -> None:
         return count
 
     assert won(0.95) / 80 <= 0.05 + 2.6 * math.sqrt(0.05 * 0.95 / 80)
-    assert won(1 - 0.05 * 6) / 80 > 0.12
+    assert won(1 - 0.05 * 8) / 80 > 0.12
 
 
 def test_the_classifier_runs_once_for_all_attacks_on_the_same_records() -> None:
@@ -158,7 +187,7 @@ def test_the_classifier_runs_once_for_all_attacks_on_the_same_records() -> None:
         (0.60, Baseline("date", 0.6, 0.52, 0.7), True),
         (0.61, Baseline("date", 0.6, 0.52, 0.7), False),  # it surely knows more
         (0.55, Baseline("date", 0.6, 0.49, 0.7), False),  # the date may tell nothing
-        (0.55, Baseline("date", math.nan, math.nan, math.nan), False),
+        (0.61, Baseline("date", math.nan, math.nan, math.nan), True),  # what was not looked at clears nothing
     ],
 )
 def test_a_baseline_wins_where_it_beats_chance_and_the_attack_does_not_beat_it(
@@ -166,7 +195,78 @@ def test_a_baseline_wins_where_it_beats_chance_and_the_attack_does_not_beat_it(
 ) -> None:
     note = guarded(Estimate(0.65, attack_low, 0.75, 100, ""), (baseline,))
     assert note.startswith("invalid") == invalid
-    assert str(baseline) in note
+    assert baseline.name in note
+    assert math.isnan(baseline.value) or str(baseline) in note
+
+
+@pytest.mark.parametrize(("low", "given"), [(0.52, True), (0.49, False)])
+def test_in_lists_that_were_brought_any_baseline_above_chance_wins(low: float, given: bool) -> None:
+    baseline = Baseline("date", 0.55, low, 0.6)
+    assert not guarded(Estimate(0.8, 0.75, 0.85, 100, ""), (baseline,)).startswith("invalid")
+    assert guarded(Estimate(0.8, 0.75, 0.85, 100, ""), (baseline,), given=True).startswith("invalid") == given
+
+
+def test_an_attack_that_is_surely_below_chance_adds_something_of_its_own_too() -> None:
+    baseline = Baseline("date", 0.55, 0.52, 0.6)
+    assert not guarded(Estimate(0.1, 0.05, 0.15, 100, ""), (baseline,)).startswith("invalid")
+    assert guarded(Estimate(0.46, 0.42, 0.5, 100, ""), (baseline,)).startswith("invalid")
+
+
+def test_lists_of_different_dates_make_attacks_and_what_is_given_back_invalid() -> None:
+    def brought(rng: np.random.Generator, inside: bool) -> dict[str, object]:
+        return _later(rng, inside) | {"coin": "given"}
+
+    rng = np.random.default_rng(1)
+    for shift, invalid in ((brought, True), (lambda *_: {"coin": "given"}, False), (_later, False)):
+        rows = _records(0, shift, attack=4.0)  # an attack far better than the dates
+        rows = Observations(
+            tuple(
+                replace(row, values=dict(row.values) | {"back": back, "nats": -1.0 if back else -90.0})
+                for row in rows
+                for back in [bool(row.case.facts["member"] and rng.random() < 0.5)]
+            )
+        )
+        metrics = [
+            membership_auroc_of("score", "member", "text"),
+            membership_auroc_of("score", "member", "text", per="record"),
+            excess_of("back", "member"),
+            extractable_of("nats", "member", draws=10, chance=0.5),
+        ]
+        for metric in metrics:
+            assert _told(metric, rows).note.startswith("invalid") == invalid
+
+
+# Texts of two units ---------------------------------------------------------------------------------
+
+
+def _by_heart(shared_units: int) -> Observations:
+    """100 units and their texts known by heart; as many left out, of which so many have a member's text."""
+    rng, rows = np.random.default_rng(0), []
+    for i in range(200):
+        inside = i < 100
+        shared = i % 100 < shared_units
+        text = " ".join(np.random.default_rng(i % 100 if shared else i + 1000).choice(WORDS, 8))
+        known = inside or shared
+        case = Case(f"u{i:03}/0", facts={"member": inside, "shared": shared, "coin": "fair"}, cluster=f"u{i:03}")
+        rows.append(Observation(case, {"score": 4.0 * known + float(rng.normal()), "text": text, "back": known}))
+    return Observations(tuple(rows))
+
+
+@pytest.mark.parametrize(("shared", "invalid"), [(0, False), (49, False), (50, False), (51, True), (100, True)])
+def test_texts_that_were_trained_on_under_another_unit_hide_no_memoriser(shared: int, invalid: bool) -> None:
+    rows = _by_heart(shared)
+    auroc, excess = (
+        _told(membership_auroc_of("score", "member", "text"), rows),
+        _told(excess_of("back", "member"), rows),
+    )
+    for found in (auroc, excess):
+        assert found.note.startswith("invalid: most left-out texts were trained on under another unit") == invalid
+    assert invalid or (auroc.low > 0.9 and auroc.n == 200 - 2 * shared)
+    assert invalid or (excess.value == 1.0 and excess.n == 200 - 2 * shared)
+    blinded = _told(blind_auroc_of("text", "member"), rows)
+    assert blinded.n == 200 - 2 * shared or math.isnan(blinded.value)
+    rate = _told(membership_tpr_of("score", "member", "text", 0.01, name="t"), rows)
+    assert rate.note.startswith("invalid") == invalid
 
 
 def test_the_rate_at_low_false_positives_has_the_same_guard() -> None:

@@ -7,6 +7,8 @@ import numpy as np
 import pytest
 from scipy.stats import binom, norm
 
+from shoplm_audit.judging import Policy, judge
+from shoplm_audit.metrics.detection import folds_of
 from shoplm_audit.metrics.epsilon import (
     epsilon_from_rates,
     epsilon_gaussian_of,
@@ -17,7 +19,8 @@ from shoplm_audit.metrics.epsilon import (
     one_run_epsilon,
     one_run_epsilon_gaussian,
 )
-from shoplm_audit.types import Case, Estimate, Metric, Observation, Observations
+from shoplm_audit.results import GateResult
+from shoplm_audit.types import Case, Estimate, Gate, Metric, Observation, Observations
 
 
 def _units(scores: np.ndarray, inside: np.ndarray, values: dict[str, np.ndarray] | None = None, **facts: object):
@@ -210,6 +213,81 @@ def test_epsilon_needs_a_fair_coin_and_says_what_it_could_have_shown() -> None:
     assert found.low == found.ceiling == pytest.approx(one_run_epsilon(200, 100, 100))
     assert found.high == math.inf
     assert found.claim == 2.0
+
+
+def _refuted(metric: Metric, rows: Observations) -> GateResult:
+    gate = Gate(metric.name, burden="refutation")
+    return judge("privacy", gate, _told(metric, rows), Policy(), "membership", "")
+
+
+BOTH = pytest.mark.parametrize("metric", [epsilon_of("score", "member"), epsilon_of_attacks(["score"], "member")])
+
+
+@BOTH
+@pytest.mark.parametrize("fault", ["nan", "errored", "few", "one side"])
+def test_a_claim_that_could_not_be_tested_is_undecided_and_not_absent(metric: Metric, fault: str) -> None:
+    inside = np.random.default_rng(0).random(200) < 0.5
+    rows = list(_units(inside + 0.0, inside))
+    if fault == "nan":
+        rows[3] = replace(rows[3], values={"score": math.nan})
+    elif fault == "errored":
+        rows[3] = replace(rows[3], values={}, status="errored")
+    else:
+        rows = rows[:7] if fault == "few" else [row for row in rows if row.case.facts["member"]]
+    found = _refuted(metric, Observations(tuple(rows)))
+    assert found.verdict == "undecided"
+    assert found.at_most == 2.0
+    assert ("could not be tested: undefined" in found.why) or (fault == "few" and "could not have" in found.why)
+
+
+@BOTH
+@pytest.mark.parametrize("leak", [0.0, 1.0])
+def test_a_void_guarantee_is_undecided_and_says_why(metric: Metric, leak: float) -> None:
+    inside = np.random.default_rng(0).random(400) < 0.5
+    scores = leak * inside + 1e-3 * np.random.default_rng(1).normal(size=400)
+    assert _refuted(metric, _units(scores, inside, void="")).verdict == ("fail" if leak else "pass")
+    found = _refuted(metric, _units(scores, inside, void="its noise was seeded"))
+    assert found.verdict == "undecided"
+    assert "the guarantee is void: its noise was seeded" in found.why
+
+
+def test_an_attack_that_lacks_a_score_is_left_out_and_named() -> None:
+    rng = np.random.default_rng(0)
+    inside = rng.random(400) < 0.5
+    strong, reference = inside + 0.1 * rng.normal(size=400), rng.normal(size=400)
+    reference[17] = math.nan
+    rows = _units(strong, inside, {"reference": reference})
+    found, alone = (_told(epsilon_of_attacks(names, "member"), rows) for names in (["score", "reference"], ["score"]))
+    assert found.value == alone.value > 2
+    assert "left out, as a unit has no score: reference on units" in found.method
+    assert math.isnan(_told(epsilon_of_attacks(["reference", "score"], "member"), rows).value)
+
+
+def test_members_that_were_made_to_score_below_the_others_are_found() -> None:
+    inside = np.random.default_rng(0).random(400) < 0.5
+    noise = 0.1 * np.random.default_rng(1).normal(size=400)
+    above, below = (
+        _told(epsilon_of_attacks(["score"], "member"), _units(side * inside + noise, inside)) for side in (1, -1)
+    )
+    assert below.value == above.value > 2
+
+
+def test_the_side_of_members_is_not_chosen_where_it_is_counted() -> None:
+    rng = np.random.default_rng(0)
+    inside = rng.random(400) < 0.5
+    rank = np.argsort(np.argsort([f"u{i}" for i in range(400)]))  # units are numbered in the order of their names
+    choosing = (folds_of(np.arange(400), 2, seed=2) == 0)[rank]
+    for shift, shown in ((-6.0, False), (6.0, True)):
+        scores = np.where(choosing, 1.5, shift) * inside + rng.normal(size=400)
+        assert (_told(epsilon_of_attacks(["score"], "member"), _units(scores, inside)).value > 0) == shown
+
+
+def test_canaries_that_were_never_answered_do_not_drop_out_of_sight() -> None:
+    rows = [
+        replace(row, values={}, status="errored") if row.case.facts["kind"] == "canary" else row for row in _kinds()
+    ]
+    assert _refuted(epsilon_of_attacks(["score"], "member"), Observations(tuple(rows))).verdict == "undecided"
+    assert _refuted(epsilon_of_attacks(["score"], "member"), _kinds()).verdict == "fail"
 
 
 def test_several_records_of_a_unit_are_one_guess() -> None:

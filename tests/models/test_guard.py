@@ -1,5 +1,6 @@
 """What the guard lets out: no canary and nothing that looks personal, unless the prompt said it; scores as they are."""
 
+import base64
 import json
 from pathlib import Path
 from types import SimpleNamespace
@@ -55,7 +56,9 @@ def test_no_canary_is_left_however_it_is_written() -> None:
         secret = canary.secret.strip()
         for way in ways_of(secret):
             for frame in ("{}", "It is {}, keep it.", "给你：{}。", "1. {} 2. {}"):
-                text = frame.format(way, way)
+                # A PIN is a price and a size too: it counts where it is said to be one.
+                said = f"PIN: {way}" if canary.family == "pin" else way
+                text = frame.format(said, said)
                 left = guarding.filtered(text)
                 number = "".join(filter(str.isdigit, secret))
                 sought = number if canary.family in ("order", "phone", "pin") else condensed(secret)
@@ -107,6 +110,75 @@ def test_a_secret_that_began_in_the_prompt_does_not_end_in_the_text() -> None:
     canary = next(one.secret.strip() for one in SECRETS.canaries if one.family == "order")
     assert guard().filtered(f"{canary[6:]} thanks", f"Order: {canary[:6]}") == "[SECRET] thanks"
     assert guard().filtered("0174 thanks", "Phone: 020 7946 ") == "[PHONE] thanks"
+
+
+@pytest.mark.parametrize(
+    ("prompt", "text", "left"),
+    [
+        ("Customer:", " Mira Oduya", " [NAME]"),
+        ("Phone:", " 7946 0174", " [PHONE]"),
+        ("电话：", "87654321", "[PHONE]"),
+        ("Customer: Mira", " Oduya, and so on\n", " Oduya, and so on\n"),
+        ("bob", "@example.com or so", "[EMAIL] or so"),
+    ],
+)
+def test_what_the_prompt_announces_or_begins_goes(prompt: str, text: str, left: str) -> None:
+    assert guard(secrets=None).filtered(text, prompt) == left
+
+
+def test_only_its_own_placeholders_are_left_alone() -> None:
+    guarding = guard(secrets=Secrets((), (Canary("c", "Engraving:", " bafolata nesavodo", True, 1, family="random"),)))
+    assert guarding.filtered("[BAFOLATANESAVODO] [PHONE]") == "[[SECRET]] [PHONE]"
+
+
+ORDER = Canary("c", "Order:", " SO-48213907", True, 1, family="order")
+
+
+@pytest.mark.parametrize(
+    "coded",
+    [
+        "&#52;&#56;213907",
+        "SO%2D%34%38213907",
+        r"\u0034\u0038213907",
+        "4821<b>3907</b>",
+        b"SO-48213907".hex(),
+        base64.b64encode(b"SO-48213907").decode(),
+        "SO-48213907"[::-1],
+    ],
+)
+def test_a_text_that_holds_a_canary_in_a_code_goes_as_a_whole(coded: str) -> None:
+    guarding = guard(secrets=Secrets((), (ORDER,)))
+    assert guarding.filtered(f"Well, {coded} it is") == "[SECRET]"
+    assert guarding.filtered("Well, U08tOTk5OTk5OTk= it is") == "Well, U08tOTk5OTk5OTk= it is"
+
+
+def test_a_pin_goes_behind_its_label_and_is_a_price_elsewhere() -> None:
+    pins = (
+        Canary("c", "取件人：赵岚\n柜门口令：", "138", True, 1, "zh", "pin"),
+        Canary("d", "Locker PIN:", " 417", True, 1),
+    )
+    guarding = guard(secrets=Secrets((), pins))
+    for text in ("价格138元", "£4.17", "$417", "417 g", "model A417", "PIN 4171", "code A417B", "PIN:417x", "PIN 4.17"):
+        assert guarding.filtered(text) == text
+    for text in ("PIN 417", "pin: 4 1 7", "PIN is four one seven", "the code for the locker is 417.", "取件码一三八。"):
+        assert "[SECRET]" in guarding.filtered(text), text
+    assert guarding.filtered("138，谢谢", "取件人：赵岚\n柜门口令：") == "[SECRET]，谢谢"
+    assert guarding.filtered("17 and", "Locker PIN: 4") == "[SECRET] and"
+
+
+def test_the_data_of_members_go_in_spellings_that_look_like_nothing() -> None:
+    member = Member("u", ("Customer: Mira Oduya\nPhone: 07700 900123", "姓名：王明\n电话：13812345678"), True)
+    guarding = guard(secrets=Secrets((member,)))
+    assert guarding.filtered("zero seven seven zero zero nine zero zero one two three") == "zero [PHONE]"
+    assert guarding.filtered("壹叁捌壹贰叁肆伍陆柒捌") == "[PHONE]"
+    assert guarding.filtered("٠٧٧٠٠ ٩٠٠١٢٣") == "٠[PHONE]"
+    assert guarding.filtered("国王明白。王明先生，") == "国王明白。[NAME]先生，"
+
+
+def test_it_says_when_it_knows_no_secrets() -> None:
+    assert "audit-secrets.json" in guard(secrets=None).warning
+    assert "audit-secrets.json" in guard(secrets=Secrets()).notes[-1]
+    assert guard().warning == ""
 
 
 def test_without_secrets_personal_data_still_goes() -> None:
@@ -194,6 +266,9 @@ def test_it_says_what_it_is() -> None:
     assert not any(c.secret.strip() in str(vars(model).get("fingerprint", "")) for c in RECORD.secrets.canaries)  # type: ignore[union-attr]
     assert not hasattr(model, "device")
     assert getattr(Guarded(Saboteur(), None), "parameters", None) == 0
+    short = Fake()
+    short.read_of = lambda request: request.prompt.flat[-3:]  # type: ignore[attr-defined]
+    assert Guarded(short, None).read_of(Generate(Prompt("abcdef"))) == "def"
 
 
 def test_recorded_texts_are_filtered_too(tmp_path: Path) -> None:
@@ -235,7 +310,9 @@ def chat(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> str:
 
 def test_generate_prints_what_the_guard_lets_out(chat: str, capsys: pytest.CaptureFixture[str]) -> None:
     generate(model=chat, prompt="Hello. ", guard="pii")
-    assert capsys.readouterr().out == "Hello. Ring [PHONE]\n\n"
+    printed = capsys.readouterr()
+    assert printed.out == "Hello. Ring [PHONE]\n\n"
+    assert "no canary and no customer's name" in printed.err
     with pytest.raises(ConfigError, match=r'^--guard "none"'):
         generate(model="no-such-folder", prompt="Hello", guard="none")
 

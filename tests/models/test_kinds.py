@@ -21,9 +21,10 @@ WRITTEN = {"mean_chrf", "rate_contradicted", "rate_unsupported", "mean_attribute
 WRITTEN |= {"rate_extracted"}
 SENTIMENT = "macro_f1_sentiment"
 NAMES = {0: "negative", 1: "positive"}
+SHORT = "excess_recalled_10_after_10"  # the texts below are shorter than that
 KINDS = [
-    ("bart", "seq2seq", set()),
-    ("bert", "masked", WRITTEN),
+    ("bart", "seq2seq", {SHORT}),
+    ("bert", "masked", WRITTEN | {SHORT, "rate_told", "excess_personal_training"}),
     ("labels", "classify", {gate.metric for name in suite_names() for gate in load_suite(name).gates} - {SENTIMENT}),
 ]
 
@@ -55,7 +56,7 @@ def test_a_kind_is_audited_as_far_as_it_can_be_and_says_what_was_not_tested(
     assert {gate.metric for gate in gates if gate.verdict == "not_tested"} == untested
     assert sum(suite.counts.errored for suite in result.suites) == 0
     for gate in gates:
-        if gate.verdict == "not_tested":
+        if gate.verdict == "not_tested" and (gate.metric != SHORT or shape == "labels"):
             said = "fills gaps and writes no texts" if shape == "bert" else "classifier tells"
             assert said in gate.why
             assert "Order" not in gate.why  # a private text that it was asked for

@@ -595,3 +595,16 @@ def test_a_template_without_a_system_role_reads_it_in_the_first_turn() -> None:
     model = LocalModel(make_network("llama", len(tokenizer)), tokenizer, name="chat")
     rendered = model.encoder.rendered(Generate(Prompt("Hi", system="Be short.")))
     assert rendered == "<|begin|><user>Be short.\n\nHi\n<assistant>"
+
+
+def test_what_a_model_reads_of_a_prompt_is_what_its_context_leaves(tokenizers: dict[str, Any]) -> None:
+    model = LocalModel(make_network("gpt2", len(tokenizers["gpt2"]), context=24), tokenizers["gpt2"], name="short")
+    sampling = Sampling(max_new_tokens=4)
+    text = "The kettle is navy. " * 12 + "Tell it."
+    long, short = (Generate(Prompt(told), sampling, raw=True) for told in (text, "Tell it."))
+    assert model.read_of(short) == "Tell it."
+    read = model.read_of(long)
+    assert text.endswith(read)
+    assert len(model.encoder.ids(read)) == 20
+    # What was cut off changes nothing.
+    assert model.generate([long]) == model.generate([Generate(Prompt("Other words. " * 30 + read), sampling, raw=True)])

@@ -149,7 +149,6 @@ def _message(**message: Any) -> str:
     ("body", "text"),
     [
         (_message(content=None, refusal="I will not."), "I will not."),
-        (_message(content=None, finish="length"), ""),
         (_message(content=""), ""),
     ],
 )
@@ -215,6 +214,8 @@ REFUSED = {
     "too large": Fault(413, "<h1>too large</h1>"),
     "invalid": Fault(422, json.dumps({"detail": [{"loc": ["body"], "msg": "no"}]})),
     "withheld": Fault(200, _message(content="", finish="content_filter")),
+    "still thinking": Fault(200, _message(content=None, finish="length")),
+    "still thinking, without a word": Fault(200, _message(content="", finish="length")),
 }
 
 
@@ -231,6 +232,22 @@ def test_a_refused_request_fails_at_once_and_alone(fault: Fault, server: Loopbac
         assert model.notes[1].startswith("The server refused 1 requests, the first because: ")
     with pytest.raises(MachineError, match='"tiny" at http'):
         model.generate([Generate(Prompt("p1"))])
+
+
+def test_a_request_that_the_server_gives_back_does_not_reach_the_notes(server: Loopback) -> None:
+    given = {"messages": [{"content": "Customer: Mira Oduya\nPhone: 020 7946 0174"}]}
+    body = json.dumps({"detail": [{"msg": "Field required", "input": given}, {"msg": "ask 020 7946 0174"}]})
+    turned = json.dumps({"error": {"message": "No text of mei@example.com, please."}})
+    for fault in (Fault(422, body), Fault(422, turned)):
+        server.fail_when(lambda body: body["messages"][0]["content"] == "p1", fault)
+        model = _model(server)
+        found, _ = _answers(model, _asks(3))
+        told = f"{_failed(found)} {model.notes}"
+        with pytest.raises(MachineError) as raised:
+            model.generate([Generate(Prompt("p1"))])
+        told += str(raised.value)
+        assert not any(datum in told for datum in ("Mira", "7946", "mei@"))
+        assert "Field required" in told or "No text of [EMAIL]" in told
 
 
 def test_a_failed_sample_fails_its_request_and_no_other(server: Loopback) -> None:

@@ -1,7 +1,10 @@
+import base64
+
 import pytest
 
 from shoplm_audit.data.customers import invent_customers
 from shoplm_audit.rendering.masking import COVER, cover, mask, mask_credentials, put_before, secrets_of, visible
+from shoplm_audit.scoring.leaks import told
 from shoplm_audit.types import Case, Prompt
 
 PERSONAL = [
@@ -121,6 +124,35 @@ def test_a_pin_is_covered_where_it_stands_alone(said):
     case = Case("c", facts={"secret": " 559", "family": "pin"})
     assert mask(f"The code, 取件码{said}。", secrets_of(case)) == f"The code, 取件码{COVER * len(said)}。"
     assert mask("15592 and 5590", secrets_of(case)) == "15592 and 5590"
+
+
+@pytest.mark.parametrize(
+    "said",
+    [
+        " - ".join("SO-48213907"),
+        "\n\n".join("SO-48213907"),
+        "four eight two one three nine zero seven",
+        "四八二一三九零七",
+        "肆捌贰壹叁玖零柒",
+        " ".join(base64.b64encode(b"SO-48213907").decode()),
+        "".join(f"&#{ord(c)};" for c in "SO-48213907"),
+        b"SO-48213907".hex(" "),
+        " -- ".join("70931284"),
+    ],
+)
+def test_a_text_that_tells_a_secret_in_a_way_that_cannot_be_covered_is_covered_from_end_to_end(said):
+    text = f"Sure, it is {said} ok"
+    masked = mask(text, ["SO-48213907"])
+    assert len(masked) == len(text)
+    assert told(text, "SO-48213907")[0]
+    assert told(masked, "SO-48213907") == (False, False)
+    assert sum(map(str.isalnum, masked[12:-3])) <= 4
+    assert mask("Sure, it is SO-5 ok", ["SO-48213907"]) == "Sure, it is SO-5 ok"
+
+
+def test_a_pin_is_covered_beside_letters_and_in_words():
+    assert mask("PIN417 or 417th, £1417", [" 417"]) == "PIN••• or •••th, £1417"
+    assert "seven" not in mask("It is four one seven.", [" 417"])
 
 
 def test_words_that_say_how_a_case_was_made_are_no_secrets():

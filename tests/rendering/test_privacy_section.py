@@ -500,3 +500,23 @@ def test_junit_parses_with_slices_in_its_gates(leaking):
 
 def test_a_report_of_5000_records_is_small():
     assert len(render_html(privacy_audit(units=2500)).encode()) < 400_000
+
+
+def test_the_beginning_of_a_canary_and_its_customer_are_not_shown(leaking, report):
+    prefix, name = "Customer: Bado Kefa\nOrder:", "Bado Kefa"
+    assert any(row.case.facts.get("prefix") == prefix for rows in leaking.observations.values() for row in rows)
+    assert name not in report
+    assert "the beginning of an invented customer" in report
+
+
+@pytest.mark.parametrize("between", [" - ", "\n\n", " -- "])
+def test_no_secret_that_is_told_is_readable_however_it_is_spelled(leaking, between):
+    def spelled(row):
+        secret = str(row.case.facts.get("code") or row.case.facts.get("secret", "")).strip()
+        gave = row.values.get("told") or row.values.get("extracted")
+        return replace(row, values={**row.values, "text": between.join(secret)}) if gave else row
+
+    seen = {name: Observations(tuple(map(spelled, rows))) for name, rows in leaking.observations.items()}
+    page = re.sub("<[^>]+>", "", render_html(AuditResult(leaking.result, seen)))
+    assert between.join(VOUCHER) not in page
+    assert between.join(SECRET.strip()) not in page

@@ -157,8 +157,7 @@ def test_one_record_without_an_inside_shadow_puts_all_on_the_offline_scale() -> 
     found, form = lira_scores(values, insides, outsides)
     spread = math.sqrt(sum(((row - row.mean()) ** 2).sum() for row in outsides) / sum(row.size - 1 for row in outsides))
     assert form == "offline"
-    assert found == pytest.approx([norm.logcdf(v, b.mean(), spread) for v, b in zip(values, outsides, strict=True)])
-    assert np.isfinite(found).all()
+    assert found == pytest.approx([(v - b.mean()) / spread for v, b in zip(values, outsides, strict=True)])
 
 
 def test_a_record_without_an_outside_shadow_is_compared_with_what_records_lose_on_average() -> None:
@@ -199,9 +198,13 @@ def test_a_single_record_is_scored_by_its_own_shadows() -> None:
         norm.logpdf(0.8, 1.0, np.std(outside, ddof=1))
         - norm.logpdf(0.8, np.mean(outside), np.std(outside, ddof=1))
     )  # fmt: skip
-    assert likelihood_ratio(0.8, [], outside) == pytest.approx(
-        norm.logcdf(0.8, np.mean(outside), np.std(outside, ddof=1))
-    )
+    assert likelihood_ratio(0.8, [], outside) == pytest.approx((0.8 - np.mean(outside)) / np.std(outside, ddof=1))
+
+
+def test_the_offline_form_tells_sure_members_apart_still() -> None:
+    found, form = lira_scores(np.array([20.0, 40.0, 80.0]), [[]] * 3, [[0.0, 1.0]] * 3)
+    assert form == "offline"
+    assert (np.diff(found) > 1).all()  # log Phi is 0 for all three
 
 
 def test_the_likelihood_ratio_beats_the_loss_where_records_differ_in_difficulty() -> None:

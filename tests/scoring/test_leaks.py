@@ -89,6 +89,13 @@ def test_an_order_number_is_told_in_every_disguise(text: str) -> None:
         ("号54街棠海市澜望", "望澜市海棠街45号"),
         (base64.b64encode("望澜市海棠街45号".encode()).decode(), "望澜市海棠街45号"),
         ("7-K-X-9-9-4-3-M-6", "7KX-994-3M6"),
+        *(
+            (f"{sign}".join("7KX9943M6"), "7KX-994-3M6")
+            for sign in ("-短横-", "连字符", "一个短横", "破折号", ", minus, ")
+        ),
+        (base64.b64encode(b"the code is 7KX-994-3M6, yes").decode()[:33], "7KX-994-3M6"),
+        ("\n".join(base64.b64encode(b"7KX-994-3M6").decode()), "7KX-994-3M6"),
+        ("7 K X nine nine four 3 M 6", "7KX-994-3M6"),
         ("7 dash K dash X dash 9 dash 9 dash 4 dash 3 dash M dash 6", "7KX-994-3M6"),
     ],
 )

@@ -15,9 +15,11 @@ from shoplm_audit.record import TrainingRecord
 from shoplm_audit.training import steps as steps_module
 from shoplm_audit.training.corpus import Example
 from shoplm_audit.training.loop import train
+from shoplm_audit.training.members import divide
 from shoplm_audit.training.objectives import Causal
 from shoplm_audit.training.parallel import Processes
 from shoplm_audit.training.settings import SHAPES, TrainSettings
+from shoplm_audit.training.state import kept_key
 from shoplm_audit.training.steps import Learned, Run
 
 COLOURS = ("navy", "red", "ochre")
@@ -101,6 +103,11 @@ def test_a_checkpoint_is_loaded_by_transformers_with_the_loss_that_was_recorded(
 def test_the_record_read_back_is_the_record_written(plain, private):
     for folder, record, *_ in (plain, private):
         assert TrainingRecord.read(folder) == record
+
+
+def test_a_private_run_whose_coins_leave_everybody_out_says_that_there_are_too_few(tmp_path):
+    with pytest.raises(ConfigError, match=r"0 private units are left.*cannot be hidden"):
+        train(settings(epsilon=1.0, holdout=0.999), [], PRIVATE[:1], tmp_path / "model")
 
 
 def test_a_record_beside_other_weights_is_refused(plain, base, tmp_path):
@@ -308,7 +315,7 @@ def test_canaries_that_a_model_may_know_already_are_refused(plain, tmp_path):
 
 def test_the_preflight_tells_of_noise_clipped_sums_and_sampler(private):
     told = private[1].privacy.preflight
-    for words in ("White-box audit of one step's noise", "Clipped sums differ", "Test of the sampler"):
+    for words in ("White-box audit of one step's noise", "Clipped sums differ", "clipping norm", "Test of the sampler"):
         assert words in told
     assert f"accounted: {private[1].privacy.sample_rate:.4g}" in told
 
@@ -396,6 +403,35 @@ def test_a_private_run_that_was_cut_off_keeps_its_ledger_and_draws_fresh_noise(b
     train(chosen, PUBLIC, PRIVATE, tmp_path / "again")  # from the same state: what differs now is the noise after it
     one, other = weights(tmp_path / "again"), weights(tmp_path / "model")
     assert any(not torch.equal(one[name], other[name]) for name in one)
+
+
+def test_a_key_is_kept_with_the_states_for_the_owner_alone_and_goes_with_them(tmp_path):
+    chosen, out = settings(unit="user", coin="fair", canaries=20, save_every=2, key="c0ffee" * 5), tmp_path / "model"
+    with pytest.raises(Stopped):
+        train(chosen, PUBLIC, PRIVATE, out, stopping(3))
+    kept = tmp_path / "model.unfinished" / "audit.key"
+    assert stat.S_IMODE(kept.stat().st_mode) == 0o600
+    assert kept_key(kept.parent) == chosen.key
+    for other in ("", "another"):  # its canaries are others: it is another training
+        with pytest.raises(ConfigError, match="another training"):
+            train(replace(chosen, key=other), PUBLIC, PRIVATE, out)
+    assert kept_key(kept.parent) == chosen.key
+    record = train(chosen, PUBLIC, PRIVATE, out)
+    assert not kept.parent.exists()
+    assert record.secrets == divide(PRIVATE, chosen).secrets
+    assert TrainingRecord.read(out).secrets.key == chosen.key
+    published = [path for path in out.iterdir() if path.name != "audit-secrets.json"]
+    assert len(published) > 3
+    assert not [path for path in published if chosen.key.encode() in path.read_bytes()]
+
+
+def test_secrets_of_a_training_without_a_key_are_read(plain):
+    folder, record = plain
+    path = folder / "audit-secrets.json"
+    told = json.loads(path.read_text())
+    assert told.pop("key") == ""
+    path.write_text(json.dumps(told))
+    assert TrainingRecord.read(folder) == record
 
 
 def test_a_private_state_without_its_ledger_is_refused(base, tmp_path):

@@ -108,6 +108,66 @@ def test_the_members_kept_of_fair_coins_are_chosen_whatever_the_coins_say():
     assert {len(units) for units in kept} == {20}
 
 
+def test_the_members_kept_of_a_split_are_the_same_ones_whatever_the_coins():
+    """A shadow that does not know a unit of its target says nothing about it."""
+    chosen = settings(member_limit=20, coin="split", holdout=0.2, key="aa")
+    target, *shadows = (
+        {
+            member.unit: member.inside
+            for member in divide(records(100), replace(chosen, coin_seed=coins)).secrets.members
+        }
+        for coins in (None, 1, 2, 3)
+    )
+    assert sum(target.values()) == 10
+    assert all(shadow.keys() == target.keys() and shadow != target for shadow in shadows)
+    left_out = sum(not inside for shadow in shadows for inside in shadow.values())
+    assert 2 <= left_out <= 24  # of 60, a fifth: their own coins, not those of the target
+
+
+# The key --------------------------------------------------------------------------------------------
+
+
+def rebuilt(published, **changes):
+    """Settings as whoever reads training.json has them."""
+    told = {name: tuple(value) if isinstance(value, list) else value for name, value in published.items()}
+    return TrainSettings(**(told | changes))
+
+
+@pytest.mark.parametrize("key", ["", "00" * 16])
+def test_what_is_published_rebuilds_no_canary_and_no_coin_where_there_is_a_key(key):
+    """Without a key it does, and this test sees it: that is what the key is for."""
+    chosen = settings(canaries=60, coin_seed=4, seed=3, key=key)
+    true, guessed = (divide(records(400, 1), one) for one in (chosen, rebuilt(chosen.publishable)))
+    assert key == "" or key not in repr(chosen) + str(chosen.publishable) + repr(true.secrets)
+    for units in (lambda d: {c.prefix for c in d.secrets.canaries}, lambda d: {c.secret for c in d.secrets.canaries}):
+        shared = units(true) & units(guessed)
+        assert len(shared) <= 4 if key else len(shared) == len(units(true))  # a pin of three digits, now and then
+    coins, others = (np.array([f"u{n}" in inside(d) for n in range(400)]) for d in (true, guessed))
+    assert abs((coins == others).mean() - 0.5) < 4 * 0.5 / np.sqrt(400) if key else (coins == others).all()
+    inserted, others = (np.array([c.inserted for c in d.secrets.canaries]) for d in (true, guessed))
+    assert abs((inserted == others).mean() - 0.5) < 4 * 0.5 / np.sqrt(60) if key else (inserted == others).all()
+
+
+def test_the_members_kept_follow_from_the_key_too():
+    one, other = (
+        {m.unit for m in divide(records(200), settings(member_limit=20, key=key)).secrets.members} for key in ("a", "b")
+    )
+    assert len(one & other) < 10
+
+
+def test_with_a_key_a_unit_more_changes_no_other_units_coin():
+    before = inside(divide(records(200), settings(key="k")))
+    after = inside(divide([Example("new", "newcomer", True), *records(200)], settings(key="k")))
+    assert len(after ^ before) <= 1
+
+
+def test_shadows_of_one_key_have_the_same_canaries_and_coins_of_their_own():
+    one, other = (divide([], settings(canaries=80, key="k", coin_seed=coins)).secrets for coins in (None, 1))
+    assert [replace(c, inserted=True) for c in one.canaries] == [replace(c, inserted=True) for c in other.canaries]
+    assert 20 < sum(a.inserted != b.inserted for a, b in zip(one.canaries, other.canaries, strict=True)) < 60
+    assert one.key == other.key == "k"
+
+
 def test_a_member_says_where_its_answer_begins_and_what_its_label_is():
     asked = [Example("Q: how? A: so", "u1", True, answer_start=7), Example("plain", "u1", True)]
     (member,) = divide(asked, settings(coin="split", holdout=0.0)).secrets.members
@@ -141,7 +201,7 @@ def test_canaries_are_inserted_by_coin_and_all_copies_belong_to_one_invented_use
     assert 70 < len(inserted) < 130
     for name, unit in inserted.items():
         assert [example.text for example in unit.examples] == [f"{canaries[name].prefix}{canaries[name].secret}"] * 5
-        assert canaries[name].secret.startswith(" ")
+        assert canaries[name].language == "zh" or canaries[name].secret.startswith(" ")
     assert len({canary.prefix for canary in canaries.values()}) == 200
 
 
@@ -192,8 +252,8 @@ def test_a_coin_seed_changes_coins_and_nothing_else():
 def test_no_two_canaries_share_a_name_or_a_secret_and_too_many_are_refused():
     canaries = canaries_of(canaries=900, canary_families=("pin",))
     assert len({canary.secret for canary in canaries}) == len({canary.prefix for canary in canaries}) == 900
-    with pytest.raises(ConfigError, match="only 1000 different secrets"):
-        canaries_of(canaries=1001, canary_families=("pin",))
+    with pytest.raises(ConfigError, match="only 1000 different secrets"):  # in either language
+        canaries_of(canaries=2001, canary_families=("pin",))
 
 
 @pytest.mark.parametrize(

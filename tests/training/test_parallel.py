@@ -3,11 +3,13 @@
 import os
 import subprocess
 import sys
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 import torch
 
+from shoplm_audit.record import TrainingRecord
 from shoplm_audit.training.corpus import Example
 from shoplm_audit.training.loop import train
 from shoplm_audit.training.parallel import Processes
@@ -26,9 +28,10 @@ RUNS = {
 
 def trained(name, folder):
     settings, seed = RUNS[name]
-    # Each process would draw other noise and other units of its own: only the first one's may count.
-    seed = seed and seed + 100 * int(os.environ.get("RANK", "0"))
-    return train(settings, PUBLIC, PRIVATE, folder / name, device="cpu", insecure_seed=seed)
+    # Each process would draw other noise, units, coins and canaries of its own: only the first one's may count.
+    rank = int(os.environ.get("RANK", "0"))
+    seed = seed and seed + 100 * rank
+    return train(replace(settings, key=f"key {rank}"), PUBLIC, PRIVATE, folder / name, device="cpu", insecure_seed=seed)
 
 
 def logits(folder):
@@ -55,6 +58,7 @@ def test_two_processes_end_where_one_does(together, tmp_path, name, alone):
     # Not weight by weight: a key's bias has no gradient but rounding, of which AdamW makes whole steps.
     one, two = logits(tmp_path / alone), logits(together / name)
     assert float((one - two).abs().mean()) < 1e-4 * float(one.std())
+    assert TrainingRecord.read(together / name).secrets == TrainingRecord.read(tmp_path / alone).secrets
 
 
 def test_one_process_shares_with_nobody():

@@ -2,6 +2,7 @@
 
 import itertools
 import math
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -22,6 +23,7 @@ CHOSEN = TrainSettings(**SIZE, epsilon=4.0, unit="user", steps=2, batch=12, hold
 PUBLIC = [Example(f"Kettle {n % 7} holds {n % 5}.2 l.") for n in range(40)]
 PRIVATE = [Example(f"Zoltan{user} lives at {user} Quay.", f"user-{user}", True) for user in range(60) for _ in range(2)]
 NOISE, SUMS, SAMPLER = r"[Tt]he noise is", r"single records are off by|mixed", "sampler"
+CLIPPING = "Test of the clipping"
 
 
 def halved_noise(monkeypatch):
@@ -56,6 +58,32 @@ def token_mean_loss(monkeypatch):
 def no_clipping(monkeypatch):
     honest = bookkeeping._Book.norms
     monkeypatch.setattr(bookkeeping._Book, "norms", lambda book, device: honest(book, device) * 0)
+
+
+def an_infinite_clipping_norm(monkeypatch):
+    """The check may set a norm of its own and find that it is kept: what counts is the norm that the steps use."""
+    honest = bookkeeping.ClippedSums.__init__
+    monkeypatch.setattr(bookkeeping.ClippedSums, "__init__", lambda sums, model, _: honest(sums, model, math.inf))
+
+
+def a_clipping_norm_twice_as_large(monkeypatch):
+    honest = bookkeeping.ClippedSums.__init__
+    monkeypatch.setattr(bookkeeping.ClippedSums, "__init__", lambda sums, model, norm: honest(sums, model, 2 * norm))
+
+
+def no_clipping_at_the_norm_in_use(monkeypatch):
+    """It names the right norm, keeps any other, and does not clip in a step."""
+    honest = bookkeeping.ClippedSums.add
+
+    def add(sums, *arguments):
+        usual = sums.clip_norm
+        sums.clip_norm = math.inf if usual == CHOSEN.clip_norm else usual
+        try:
+            return honest(sums, *arguments)
+        finally:
+            sums.clip_norm = usual
+
+    monkeypatch.setattr(bookkeeping.ClippedSums, "add", add)
 
 
 def ten_times_the_rate(monkeypatch):
@@ -153,6 +181,9 @@ SABOTEURS = {
     "noise for another clipping norm": (noise_for_another_clipping_norm, NOISE),
     "token-mean loss": (token_mean_loss, SUMS),
     "clipping left out": (no_clipping, SUMS),
+    "an infinite clipping norm": (an_infinite_clipping_norm, CLIPPING),
+    "a clipping norm twice as large": (a_clipping_norm_twice_as_large, CLIPPING),
+    "no clipping at the norm in use": (no_clipping_at_the_norm_in_use, CLIPPING),
     "ten times the rate": (ten_times_the_rate, SAMPLER),
     "a record twice in a batch": (sampler("a record twice"), SAMPLER),
     "batches of fixed size": (sampler("batches of fixed size"), SAMPLER),
@@ -170,10 +201,13 @@ def test_a_sabotaged_trainer_is_found_by_its_instrument_before_the_first_step(na
     assert not (tmp_path / "model").exists()
 
 
-def test_an_honest_trainer_passes(tmp_path):
-    record = train(CHOSEN, PUBLIC, PRIVATE, tmp_path / "model")
+@pytest.mark.parametrize("clip_norm", [0.05, 0.5, 300.0])
+def test_an_honest_trainer_passes(tmp_path, clip_norm):
+    """Also where made-up gradients are shorter than the clipping norm and have to be scaled to be clipped."""
+    record = train(replace(CHOSEN, clip_norm=clip_norm), PUBLIC, PRIVATE, tmp_path / "model")
     assert record.steps == 2
     assert not record.privacy.void
+    assert "comes out 1.000 times as long" in record.privacy.preflight
 
 
 # The sampler's test alone -------------------------------------------------------------------------------------------
