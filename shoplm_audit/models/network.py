@@ -68,7 +68,9 @@ class LocalNetwork(ABC, Generic[Row]):
     ) -> None:
         self.network: Any = network.eval()
         # transformers warns that a padding token needs a mask; where one is read it is of a text, or stands behind it.
-        self.network.warn_if_padding_and_no_attention_mask = lambda *_: None
+        for part in self.network.modules():
+            if hasattr(part, "warn_if_padding_and_no_attention_mask"):
+                part.warn_if_padding_and_no_attention_mask = lambda *_: None
         self.encoder = Encoder(tokenizer)
         self.name = name
         self.fingerprint = fingerprint

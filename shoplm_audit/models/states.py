@@ -52,8 +52,6 @@ class CausalStates:
 
     def __init__(self, network: Any, context: int) -> None:
         self._network, self._context = network, context
-        # transformers warns that padding needs a mask; on the right, behind what is read, it needs none (see `_check`).
-        network.warn_if_padding_and_no_attention_mask = lambda *_: None
         device = network.device.type
         self._line, self._pass = (sizes.get(device, sizes["cpu"]) for sizes in (_LINE, _PASS))
         self._trunk = _TRUNK
