@@ -47,7 +47,7 @@ def judge(suite: str, gate: Gate, estimate: Estimate | None, policy: Policy, pro
     verdict = gate.judge(estimate)
     told["at_most"] = gate.at_most
     decide = None
-    if verdict is Verdict.UNDECIDED and gate.burden == "proof":
+    if verdict is Verdict.UNDECIDED and gate.burden == "proof" and not estimate.note.startswith("invalid"):
         numbers = [
             uncertainty.cases_to_decide(estimate.value, estimate.low, estimate.high, estimate.n, limit)
             for limit in (gate.at_least, gate.at_most)

@@ -223,6 +223,9 @@ def membership_auroc_of(
     seeing = auroc_of(_attack(score, member, per), name=name, better="lower", signature=signature)
 
     def estimate(observations: Observations, confidence: float, rng: np.random.Generator) -> Estimate:
+        sides = {bool(row.case.facts[member]) for row in compared(observations)}
+        if len(sides) == 1 and given(compared(observations)):
+            return Estimate(math.nan, math.nan, math.nan, 0, "undefined: one list alone, nothing to compare with")
         found = seeing.estimate(observations, confidence, rng)
         return replace(found, note=_note(observations, found, member, texts, per, confidence))
 
@@ -334,7 +337,9 @@ def _excess(
         invalid = too_shared(observations, member)
         if inside.all() or not inside.any() or np.isnan(hits).any():
             method = "undefined: no members or no non-members, or a case has no value"
-            return Estimate(math.nan, math.nan, math.nan, groups, method, note=invalid)
+            # With lists of one kind alone there is nothing to compare with, and nothing was tested.
+            alone = given(rows) and (inside.all() or not inside.any())
+            return Estimate(math.nan, math.nan, math.nan, 0 if alone else groups, method, note=invalid)
         if not invalid and given(rows):
             told = guarded(_NO_ATTACK, baselines(seen_of(rows, member, texts, "record"), confidence), given=True)
             invalid = told if told.startswith("invalid") else ""

@@ -188,6 +188,7 @@ class Guarded:
         # A text that goes on from its prompt can end what began there, or say what was announced there.
         going_on = data_in(whole, "") + self._of_members(whole) if prompt else []
         secret = [(hit.start, hit.end, "secret") for hit in self._canaries.find(whole)] + self._few_in(whole)
+        found += self._asked_for(text, prompt)
         found += [
             (max(0, start - begin), end - begin, kind)
             for start, end, kind in secret + [one for one in going_on if one[0] < begin]
@@ -213,6 +214,12 @@ class Guarded:
 
         hits = self._few.find(text)
         return [(hit.start, hit.end, "secret") for hit in hits if counts(hit.start, hit.end)]
+
+    def _asked_for(self, text: str, prompt: str) -> list[tuple[int, int, str]]:
+        """Where a canary of few characters stands in any way, when the prompt ends with its own beginning."""
+        asked = prompt.rstrip()
+        secrets = [one.secret.strip() for one in self._secrets.canaries if asked.endswith(one.prefix.rstrip())]
+        return [(*hit.span(), "secret") for secret in secrets for hit in re.finditer(re.escape(secret), text)]
 
 
 @cache

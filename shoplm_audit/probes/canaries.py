@@ -15,7 +15,6 @@ from shoplm_audit.data.secrets import others, others_possible
 from shoplm_audit.errors import Unsupported
 from shoplm_audit.metrics.leakage import exposure
 from shoplm_audit.probes.choosing import balanced
-from shoplm_audit.probes.membership import secrets_in
 from shoplm_audit.record import Canary
 from shoplm_audit.types import Case, Generate, Material, Observing, Pair, Prompt, Sampling, Score
 
@@ -48,9 +47,12 @@ def inserted_cases(material: Material) -> list[Case]:
 
 
 def _chosen(material: Material) -> list[Canary]:
-    known = secrets_in(material.record)
-    if not known.canaries:
-        raise Unsupported("no canaries were written into the training data: train with --canaries")
+    known = material.record.secrets if material.record else None
+    if known is None or not known.canaries:
+        raise Unsupported(
+            "no canaries are known of: train it with `shoplm-audit train --canaries`, which tells of them in "
+            "audit-secrets.json beside the weights"
+        )
     count = min(material.limit or CANARIES, CANARIES)
     return balanced(known.canaries, count, material.seed, by=lambda one: (one.language, one.inserted))
 

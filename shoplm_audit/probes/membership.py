@@ -69,9 +69,14 @@ def membership_cases(material: Material) -> list[Case]:
         )
     chosen = balanced(units, material.limit or len(units), material.seed)
     shadows = {role: record for role, record in material.trained.items() if role.startswith("shadow")}
-    known = {role: _inside(record) for role, record in shadows.items()}
     for role, record in shadows.items():
+        if record is None or record.secrets is None:
+            raise DataError(
+                f'The model given as "{role}" has no audit-secrets.json: nobody can tell what it was trained on. '
+                "Take it out, or put the file back beside its weights."
+            )
         _apart(role, material.record, record)
+    known = {role: _inside(record) for role, record in shadows.items()}
     return [case for unit in chosen for case in _cases(unit, known, "reference" in material.trained)]
 
 
@@ -144,6 +149,7 @@ def _trained(material: Material) -> Iterator[_Unit]:
                 texts.append((prompt, learned, own))
         fair = known.coin == "fair"
         facts: dict[str, Any] = {"kind": "unit", "member": member.inside, "coin": known.coin, "alone": fair} | claim
+        facts["source"] = member.language  # languages differ in how probable they are, and a small draw may be uneven
         yield _Unit(member.unit, member.language, texts, facts)
     coins = {member.unit for member in known.members}
     for canary in known.canaries:

@@ -326,3 +326,11 @@ def test_an_audit_asks_the_audited_model_behind_its_guard_and_no_other(chat: str
         assert not isinstance(models["model"], Guarded)
     with pytest.raises(ConfigError, match=r'^--guard "none"'), Loading(guard="none").opened(asked):
         pass
+
+
+def test_a_short_secret_goes_however_it_is_joined_when_its_own_beginning_was_put() -> None:
+    pin = Canary("pin", "Parcel for: Bado Kefa\nLocker PIN:", " 392", True, 4, family="pin")
+    guard = Guarded(Fake(), Secrets(canaries=(pin,)))
+    for text in (" 3926 392", " 392Phone:392", "392", " x392x"):
+        assert "392" not in guard.filtered(text, pin.prefix)
+    assert guard.filtered("Costs 392.50 now", "How much?") == "Costs 392.50 now"

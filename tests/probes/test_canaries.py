@@ -99,5 +99,5 @@ def test_a_beam_tells_it_in_any_of_its_texts() -> None:
 def test_without_canaries_the_remedy_is_named() -> None:
     with pytest.raises(Unsupported, match="--canaries"):
         canary_cases(material(record=TrainingRecord("causal", secrets=Secrets())))
-    with pytest.raises(Unsupported, match="training record"):
+    with pytest.raises(Unsupported, match="--canaries"):
         canary_cases(material(record=None))

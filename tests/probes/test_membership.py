@@ -345,3 +345,9 @@ def test_records_without_text_cannot_be_members() -> None:
 def test_a_limit_takes_whole_units() -> None:
     cases = membership_cases(material(limit=1))
     assert len({case.cluster for case in cases}) == 1
+
+
+def test_a_shadow_whose_record_is_not_at_hand_is_refused_by_name() -> None:
+    for bare in (None, replace(record(), secrets=None)):
+        with pytest.raises(DataError, match=r'"shadow-2" has no audit-secrets\.json'):
+            membership_cases(material(trained={"shadow-2": bare}))

@@ -5,9 +5,10 @@ import re
 from dataclasses import replace
 from statistics import NormalDist
 
+import numpy as np
 import pytest
 
-from shoplm_audit import Case, Generate, Prompt, Saboteur, audit, load_suite
+from shoplm_audit import Case, Generate, Observation, Observations, Prompt, Saboteur, audit, load_suite
 from shoplm_audit.results import GateResult, SuiteResult
 from shoplm_audit.saboteurs import invented_record
 from shoplm_audit.suites import suite_folder, suite_names
@@ -100,6 +101,24 @@ def test_the_card_is_that_of_its_suite(suite: str) -> None:
     for gate in built.gates:
         for limit in (gate.at_least, gate.at_most):
             assert math.isinf(limit) or f"{abs(limit):g}" in re.sub(r"(\.\d)0\b", r"\1", card)
+
+
+@pytest.mark.parametrize("kind", ["unit", "canary"])
+def test_a_slice_without_units_or_without_canaries_leaves_metrics_undefined_and_breaks_none(kind: str) -> None:
+    """Reviews in one language have canaries in both."""
+    probe = load_suite("privacy").probes[0]
+    cases = [
+        Case(
+            f"{kind}{i}",
+            facts={"kind": kind, "member": i % 2 == 0, "coin": "fair", "alone": True, "epsilon": 1.0, "delta": 1e-5},
+            cluster=f"c{i}",
+        )
+        for i in range(24)
+    ]
+    values = {"loss": -1.0, "zlib": -1.0, "min_k": -1.0, "min_k_plus_plus": -1.0, "text": "a word"}
+    seen = Observations(tuple(Observation(case, values | {"loss": float(i)}) for i, case in enumerate(cases)))
+    for metric in probe.metrics:
+        metric.estimate(seen, 0.95, np.random.default_rng(0))
 
 
 def test_too_few_records_decide_nothing() -> None:
