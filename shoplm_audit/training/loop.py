@@ -144,6 +144,7 @@ def train(
 
 def _divided(settings: TrainSettings, public: Sequence[Example], private: Sequence[Example]) -> _Data:
     """Who is in and who is out, and the plan of a private run; what cannot be kept is refused before a load."""
+    labels = labels_of([*public, *private]) if settings.objective == "classify" else ()  # whatever the coins say
     division = divide(private, settings)
     check_canaries(division.secrets.canaries, (example.text for example in (*public, *private)), settings.base)
     refused_anyway = private and settings.epsilon is not None  # with the number of units that are left
@@ -151,7 +152,6 @@ def _divided(settings: TrainSettings, public: Sequence[Example], private: Sequen
         raise DataError("There is nothing to train on: no public text, and no private unit was put in.")
     share = settings.private_share if public and division.units else float(bool(division.units))
     learned, held_out = _hold_out(public, settings.seed)
-    labels = labels_of([*public, *private]) if settings.objective == "classify" else ()
     plan = None
     if settings.epsilon is None:
         _check_batch(settings, learned, division, share)
