@@ -12,11 +12,12 @@ from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from itertools import islice
 from pathlib import Path
-from typing import Any, Protocol
+from typing import Any
 
 from shoplm_audit.data.shopworld import World, exchanges, secret_prompt, shopworld
 from shoplm_audit.engine import Keeper, audit
 from shoplm_audit.evidence.files import check_writable
+from shoplm_audit.frontier import Watching
 from shoplm_audit.observing import Progress as AuditProgress
 from shoplm_audit.prompts import Prompts, joined
 from shoplm_audit.record import Canary, TrainingRecord
@@ -34,13 +35,6 @@ __all__ = ["BANNER", "Check", "read_demo", "run_demo"]
 
 BANNER = "synthetic world"
 _NAMES = ("plain", "private")
-
-
-class Watching(AuditProgress, Protocol):
-    """Is told how trainings and audits move on."""
-
-    def at(self, title: str, done: int, total: int, note: str = "") -> None:
-        """A training stands at `done` of `total`."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -82,6 +82,7 @@ def test_an_invalid_number_neither_passes_nor_fails() -> None:
         estimate = Estimate(low, low, high, 100, "DeLong", note="invalid: a blind baseline wins")
         assert Gate("auroc", at_most=0.65).judge(estimate) is Verdict.UNDECIDED
     assert "invalid: a blind baseline wins" in told(Gate("auroc", at_most=0.65), estimate).why
+    assert told(Gate("auroc", at_most=0.65), estimate).cases_to_decide is None  # no number of cases would
 
 
 @pytest.mark.parametrize(

@@ -97,7 +97,6 @@ Guard = Annotated[
 ]
 StoreFile = Annotated[Path, typer.Option("--store", help="Where answers are kept across runs.")]
 
-KINDS_OF_DATA = ("products", "reviews", "dialogues", "interactions", "texts", "members", "nonmembers", "protected")
 STORE = Path("runs/store.sqlite")
 KEPT_RECORDS = 50_000  # cases are drawn from a seeded sample of this size; a larger file never sits in memory whole
 
@@ -177,11 +176,14 @@ def _roles_of(values: list[str] | None) -> dict[str, str]:
 
 def _files_of(values: list[str] | None) -> dict[str, list[Path]]:
     """KIND=FILE options as files by kind; a kind that is given twice has both files."""
+    from shoplm_audit.data.layouts import FIELDS
+    from shoplm_audit.probes.membership import LISTS
+
     files: dict[str, list[Path]] = {}
     for value in values or []:
         for kind, path in pairs_of("--data", [value]).items():
-            if kind not in KINDS_OF_DATA:
-                known = ", ".join(KINDS_OF_DATA)
+            if kind not in (*FIELDS, *LISTS):
+                known = ", ".join((*FIELDS, *LISTS))
                 raise ConfigError(f'--data "{value}": "{kind}" is no kind of data. Kinds: {known}.')
             files.setdefault(kind, []).append(Path(path))
     return files

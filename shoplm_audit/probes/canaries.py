@@ -6,12 +6,12 @@ canary_cases(material)[0] -> Case("canary-3", facts={"prefix": "Customer: Bado K
 from __future__ import annotations
 
 import json
-import unicodedata
 from typing import Any
 
 import numpy as np
 
 from shoplm_audit.data.secrets import others, others_possible
+from shoplm_audit.data.sought import condensed
 from shoplm_audit.errors import Unsupported
 from shoplm_audit.metrics.leakage import exposure
 from shoplm_audit.probes.choosing import balanced
@@ -108,9 +108,5 @@ def _told(text: str, case: Case) -> bool:
     One of a form of a million or more is told wherever it stands ("The order number is ..."); one of a small form,
     which chance writes somewhere, has to begin the text.
     """
-    folded, secret = _folded(text), _folded(case.facts["secret"])
+    folded, secret = condensed(text), condensed(case.facts["secret"])
     return secret in folded if case.facts["space"] > _MANY else folded.startswith(secret)
-
-
-def _folded(text: str) -> str:
-    return "".join(c for c in unicodedata.normalize("NFKC", text).casefold() if c.isalnum())

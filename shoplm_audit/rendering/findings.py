@@ -197,7 +197,7 @@ def _follows(terms: _Terms, estimate: EstimateResult, gate: GateResult, confiden
         below = gate.at_least is not None and estimate.high is not None and estimate.high < gate.at_least
         bound = f"at most {shown.high}" if below else f"at least {shown.low}"
         # A score that is wrong more often than chance tells as much as one that is right more often.
-        turned = " Turned round, the guess would be right as often as this one is wrong." if below and limit else ""
+        turned = " Turned round, the guess would be right as often as this one is wrong." if below else ""
         return (
             f"With {sure} certainty the true value is {bound}, beyond the limit ({limit}).{turned} This shows that "
             f"{terms.shows}. It does not show {terms.leaves}."

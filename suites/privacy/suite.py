@@ -24,6 +24,7 @@ from shoplm_audit import (
     extractable_of,
     extrapolated_exposure_of,
     inserted_cases,
+    mean_of,
     membership_auroc_of,
     membership_cases,
     membership_tpr_of,
@@ -85,6 +86,7 @@ WRITTEN = [
     *(rate_of(f"personal_{origin}", better="lower") for origin in ("training", "held_out", "invented", "prompt")),
     among(beyond("copied_paired", "copied_held_out_paired", name="excess_copied"), having="copied_paired"),
     *(rate_of(column, better="lower") for column in ("copied", "copied_held_out")),
+    *(mean_of(column, better="lower", worst=1.0, best=0.0) for column in ("near", "near_held_out")),
     among(excess_of("target", "member", name="excess_target_told"), aim="targeted"),
 ]
 

@@ -47,3 +47,8 @@ def test_lists_of_members_are_records_of_any_kind_that_has_a_text(tmp_path: Path
     asked = asked_for(["privacy"], "m", None, None, lists, None, False, None, None)
     assert [type(rows[0]) for rows in asked.records.values()] == [Review, Text]
     assert asked.records["nonmembers"][0].language == "zh"
+
+
+def test_a_mistyped_kind_of_data_is_told_all_kinds() -> None:
+    with pytest.raises(ConfigError, match=r'"member" is no kind of data.*reviews.*members, nonmembers, protected'):
+        _files_of(["member=a.jsonl"])

@@ -102,6 +102,8 @@ def test_every_record_and_every_canary_is_a_case_and_its_unit_the_cluster() -> N
     assert cases["u2/0"].language == "zh"
     # Nothing stood before it when it was learned: were no character given, a token of a beginning would stand there.
     assert (cases["u2/0"].facts["prompt"], cases["u2/0"].facts["learned"]) == ("好", "评")
+    # A draw that is uneven in language tells members by it: the blind baseline of sources has to see that.
+    assert (cases["u1/0"].facts["source"], cases["u2/0"].facts["source"]) == ("en", "zh")
     assert (cases["c2/0"].facts["epsilon"], cases["c2/0"].facts["delta"]) == (3.0, 1e-5)
 
 

@@ -17,7 +17,7 @@ from shoplm_audit.rendering.privacy import privacy_view
 from shoplm_audit.rendering.privacy_figures import copies_figure, exposure_figure, prefix_figure, roc_figure
 from shoplm_audit.rendering.terminal import print_summary
 from shoplm_audit.results import AuditResult, EstimateResult
-from shoplm_audit.types import Case, Observation, Observations
+from shoplm_audit.types import Case, Observation, Observations, Verdict
 from shoplm_audit.uncertainty import clopper_pearson
 
 
@@ -520,3 +520,18 @@ def test_no_secret_that_is_told_is_readable_however_it_is_spelled(leaking, betwe
     page = re.sub("<[^>]+>", "", render_html(AuditResult(leaking.result, seen)))
     assert between.join(VOUCHER) not in page
     assert between.join(SECRET.strip()) not in page
+
+
+def test_a_membership_far_below_one_half_is_told_by_its_upper_bound_and_turned_round():
+    suite = privacy_suite()
+    low = {"value": 0.2, "low": 0.1, "high": 0.3, "note": ""}
+    estimates = [e.model_copy(update=low) if e.metric == "auroc_membership" else e for e in suite.estimates]
+    limits = {"at_least": 0.35, "at_most": 0.65, "verdict": Verdict.FAIL}
+    gates = [g.model_copy(update=limits) for g in suite.gates if g.metric == "auroc_membership"]
+    text = findings_of(suite.model_copy(update={"estimates": estimates, "gates": gates}), 0.95)[0].text
+    assert "the true value is at most 0.3" in text
+    assert "Turned round" in text
+    high = [e.model_copy(update=low | {"value": 0.9, "low": 0.8, "high": 0.95}) for e in estimates]
+    text = findings_of(suite.model_copy(update={"estimates": high, "gates": gates}), 0.95)[0].text
+    assert "the true value is at least 0.8" in text
+    assert "Turned round" not in text

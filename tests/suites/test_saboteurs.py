@@ -9,6 +9,7 @@ import numpy as np
 import pytest
 
 from shoplm_audit import Case, Generate, Observation, Observations, Prompt, Saboteur, audit, load_suite
+from shoplm_audit.data.records import Text
 from shoplm_audit.results import GateResult, SuiteResult
 from shoplm_audit.saboteurs import invented_record
 from shoplm_audit.suites import suite_folder, suite_names
@@ -119,6 +120,17 @@ def test_a_slice_without_units_or_without_canaries_leaves_metrics_undefined_and_
     seen = Observations(tuple(Observation(case, values | {"loss": float(i)}) for i, case in enumerate(cases)))
     for metric in probe.metrics:
         metric.estimate(seen, 0.95, np.random.default_rng(0))
+
+
+def test_texts_to_protect_alone_leave_nothing_to_compare_with_and_are_not_tested() -> None:
+    texts = [
+        Text(f"t{i}", f"The recipe number {i} of this shop is a secret that nobody may tell to anyone at all.")
+        for i in range(20)
+    ]
+    found = audit(Saboteur(), "privacy", data={"protected": texts}).result.suites[0]
+    verdicts = {gate.metric: gate.verdict for gate in found.gates}
+    assert {verdicts[metric] for metric in ("auroc_membership", "excess_recalled_10_after_10")} == {"not_tested"}
+    assert {estimate.metric: estimate.value for estimate in found.estimates}["rate_recalled_10_after_10"] == 0.0
 
 
 def test_too_few_records_decide_nothing() -> None:
