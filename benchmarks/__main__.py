@@ -3,7 +3,7 @@
 python -m benchmarks [help] [shopworld] [demo] [scoring] [generation] [repeating]
 
 `scoring` needs `pip install "shoplm-audit[bench]"`. Trainings have benchmarks of their own, which read what follows
-their name: plain_training, private_training, e2e, sentiment, leakage.
+their name: plain_training, private_training, e2e, sentiment, leakage, faithfulness.
 """
 
 import os
@@ -64,7 +64,7 @@ ALL: dict[str, Callable[[], None]] = {
     "repeating": _module("repeating"),
 }
 
-OWN = ("plain_training", "private_training", "e2e", "sentiment", "leakage")
+OWN = ("plain_training", "private_training", "e2e", "sentiment", "leakage", "faithfulness")
 
 
 def main() -> None:

@@ -16,9 +16,9 @@ import numpy as np
 from shoplm_audit import uncertainty
 from shoplm_audit.engine import _told_of, audit
 from shoplm_audit.judging import Policy
-from shoplm_audit.metrics.quality import bleu_sums
 from shoplm_audit.observing import Sitting
 from shoplm_audit.prompts import Prompts
+from shoplm_audit.scoring.overlap import bleu_sums
 from shoplm_audit.store import Store
 from shoplm_audit.suites import load_suite
 from shoplm_audit.types import Case, Material, Observation, Prompt, Suite

@@ -12,7 +12,18 @@ import importlib
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from shoplm_audit.data.lexicon import NAMES
+    from shoplm_audit.data.cells import (
+        language_of,
+    )
+    from shoplm_audit.data.lexicon import (
+        NAMES,
+    )
+    from shoplm_audit.data.public_texts import (
+        moderation_variables,
+    )
+    from shoplm_audit.data.records import (
+        Exercise,
+    )
     from shoplm_audit.data.shopworld import (
         OFFERS,
         description_variables,
@@ -21,13 +32,61 @@ if TYPE_CHECKING:
         sentiment_variables,
         shopworld,
     )
-    from shoplm_audit.engine import audit
-    from shoplm_audit.errors import AuditError, ConfigError, DataError, MachineError, ModelError, Unsupported
-    from shoplm_audit.judging import Policy
-    from shoplm_audit.metrics.among import among, beyond
-    from shoplm_audit.metrics.detection import auroc_of, label_auroc_of, scored, tpr_at_fpr_of, two_sided
-    from shoplm_audit.metrics.epsilon import epsilon_gaussian_of, epsilon_of, epsilon_of_attacks
-    from shoplm_audit.metrics.fairness import contrast_of
+    from shoplm_audit.engine import (
+        audit,
+    )
+    from shoplm_audit.errors import (
+        AuditError,
+        ConfigError,
+        DataError,
+        MachineError,
+        ModelError,
+        Unsupported,
+    )
+    from shoplm_audit.evaluate_modules import (
+        metric_folder,
+    )
+    from shoplm_audit.judging import (
+        Policy,
+    )
+    from shoplm_audit.metrics.among import (
+        among,
+        beyond,
+    )
+    from shoplm_audit.metrics.classifying import (
+        aurc,
+        brier_of,
+        ece,
+        ece_of,
+        macro_f1_of,
+        mcc_of,
+        recall_of,
+        selective_risk_of,
+    )
+    from shoplm_audit.metrics.corrected import (
+        corrected_rate_of,
+        ppi,
+    )
+    from shoplm_audit.metrics.detection import (
+        auroc_of,
+        label_auroc_of,
+        scored,
+        tpr_at_fpr_of,
+        two_sided,
+    )
+    from shoplm_audit.metrics.diversity import (
+        distinct_of,
+        self_bleu_of,
+        shared_8_grams_of,
+    )
+    from shoplm_audit.metrics.epsilon import (
+        epsilon_gaussian_of,
+        epsilon_of,
+        epsilon_of_attacks,
+    )
+    from shoplm_audit.metrics.fairness import (
+        contrast_of,
+    )
     from shoplm_audit.metrics.leakage import (
         blind_auroc_of,
         excess_of,
@@ -38,22 +97,143 @@ if TYPE_CHECKING:
         membership_auroc_of,
         membership_tpr_of,
     )
-    from shoplm_audit.metrics.quality import bleu_of, chrf, macro_f1_of, perplexity_per_byte_of
-    from shoplm_audit.metrics.reduce import mean_of, rate_of, ratio_of, sums_of
-    from shoplm_audit.metrics.shadows import by_shadows
-    from shoplm_audit.models.load import load_model
-    from shoplm_audit.models.watermark import Detection, detect
-    from shoplm_audit.probes.canaries import canary_cases, expose, extract, extract_by_beam, inserted_cases
-    from shoplm_audit.probes.choosing import balanced, same_length
-    from shoplm_audit.probes.leaking import context_probe, writing_probe
-    from shoplm_audit.probes.membership import membership_cases, remember
-    from shoplm_audit.prompts import Prompts, joined
-    from shoplm_audit.record import Canary
-    from shoplm_audit.results import AuditResult, Result
-    from shoplm_audit.saboteurs import Saboteur
-    from shoplm_audit.scoring.claims import check_claims
-    from shoplm_audit.store import Store
-    from shoplm_audit.suites import load_suite
+    from shoplm_audit.metrics.quality import (
+        bleu_of,
+        perplexity_per_byte_of,
+    )
+    from shoplm_audit.metrics.ranking import (
+        ESCI_GAINS,
+        hit_rate_of,
+        mrr_of,
+        ndcg,
+        ndcg_of,
+        rank_of,
+    )
+    from shoplm_audit.metrics.reduce import (
+        f1_of,
+        mean_of,
+        rate_of,
+        ratio_of,
+        sums_of,
+    )
+    from shoplm_audit.metrics.shadows import (
+        by_shadows,
+    )
+    from shoplm_audit.metrics.trials import (
+        tried,
+    )
+    from shoplm_audit.models.load import (
+        load_model,
+    )
+    from shoplm_audit.models.watermark import (
+        Detection,
+        detect,
+    )
+    from shoplm_audit.probes.attribution import (
+        attribution_probe,
+        shapley,
+    )
+    from shoplm_audit.probes.canaries import (
+        canary_cases,
+        expose,
+        extract,
+        extract_by_beam,
+        inserted_cases,
+    )
+    from shoplm_audit.probes.choosing import (
+        balanced,
+        same_length,
+    )
+    from shoplm_audit.probes.constrained import (
+        constrained_probe,
+    )
+    from shoplm_audit.probes.describing import (
+        checker_probe,
+        description_probe,
+    )
+    from shoplm_audit.probes.leaking import (
+        context_probe,
+        writing_probe,
+    )
+    from shoplm_audit.probes.membership import (
+        membership_cases,
+        remember,
+    )
+    from shoplm_audit.probes.opinions import (
+        entailment_probe,
+        judge_probe,
+    )
+    from shoplm_audit.probes.twins import (
+        twins_probe,
+    )
+    from shoplm_audit.prompts import (
+        Prompts,
+        joined,
+    )
+    from shoplm_audit.record import (
+        Canary,
+    )
+    from shoplm_audit.results import (
+        AuditResult,
+        Result,
+    )
+    from shoplm_audit.saboteurs.model import (
+        Saboteur,
+    )
+    from shoplm_audit.scoring.advertisements import (
+        ADVERTISEMENT_LIMITS,
+        check_advertisement,
+    )
+    from shoplm_audit.scoring.aspects import (
+        aspect_counts,
+        aspect_label,
+    )
+    from shoplm_audit.scoring.claims import (
+        Claim,
+        Ledger,
+        check_claims,
+    )
+    from shoplm_audit.scoring.exercises import (
+        chance_of,
+        marked,
+    )
+    from shoplm_audit.scoring.injection import (
+        inject,
+    )
+    from shoplm_audit.scoring.law import (
+        offences,
+        packs,
+    )
+    from shoplm_audit.scoring.overlap import (
+        Rouge,
+        bleu,
+        chrf,
+        rouge,
+    )
+    from shoplm_audit.scoring.parent import (
+        parent,
+        parent_t,
+    )
+    from shoplm_audit.scoring.replies import (
+        Terms,
+        check_reply,
+    )
+    from shoplm_audit.scoring.schema import (
+        Schema,
+        schema_for,
+    )
+    from shoplm_audit.scoring.summaries import (
+        aspects_kept,
+        extraction,
+        follows_order,
+        invented_numbers,
+    )
+    from shoplm_audit.store import (
+        Store,
+    )
+    from shoplm_audit.suites import (
+        load_suite,
+    )
     from shoplm_audit.types import (
         LOG_PROB,
         Case,
@@ -80,6 +260,7 @@ if TYPE_CHECKING:
     )
 
 _HOME = {
+    "evaluate_modules": ("metric_folder",),
     "engine": ("audit",),
     "data.lexicon": ("NAMES",),
     "data.shopworld": (
@@ -96,8 +277,8 @@ _HOME = {
         "membership_auroc_of", "membership_tpr_of",
     ),
     "metrics.shadows": ("by_shadows",),
-    "metrics.quality": ("bleu_of", "chrf", "macro_f1_of", "perplexity_per_byte_of"),
-    "metrics.reduce": ("mean_of", "rate_of", "ratio_of", "sums_of"),
+    "metrics.quality": ("bleu_of", "perplexity_per_byte_of"),
+    "metrics.reduce": ("f1_of", "mean_of", "rate_of", "ratio_of", "sums_of"),
     "models.load": ("load_model",),
     "models.watermark": ("Detection", "detect"),
     "probes.canaries": ("canary_cases", "expose", "extract", "extract_by_beam", "inserted_cases"),
@@ -107,8 +288,8 @@ _HOME = {
     "prompts": ("Prompts", "joined"),
     "record": ("Canary",),
     "results": ("AuditResult", "Result"),
-    "saboteurs": ("Saboteur",),
-    "scoring.claims": ("check_claims",),
+    "saboteurs.model": ("Saboteur",),
+    "scoring.claims": ("Claim", "Ledger", "check_claims"),
     "store": ("Store",),
     "suites": ("load_suite",),
     "types": (
@@ -116,10 +297,37 @@ _HOME = {
         "Observation", "Observations", "Observing", "Pair", "Probe", "Prompt", "Sampling", "Score", "Suite",
         "TokenScores", "Turn", "Verdict",
     ),
+    "scoring.advertisements": ("ADVERTISEMENT_LIMITS", "check_advertisement"),
+    "data.records": ("Exercise",),
+    "scoring.replies": ("Terms", "check_reply"),
+    "scoring.aspects": ("aspect_counts", "aspect_label"),
+    "scoring.summaries": ("aspects_kept", "extraction", "follows_order", "invented_numbers"),
+    "probes.attribution": ("attribution_probe", "shapley"),
+    "metrics.classifying": (
+        "aurc", "brier_of", "ece", "ece_of", "macro_f1_of", "mcc_of", "recall_of", "selective_risk_of",
+    ),
+    "scoring.exercises": ("chance_of", "marked"),
+    "probes.describing": ("checker_probe", "description_probe"),
+    "probes.constrained": ("constrained_probe",),
+    "metrics.corrected": ("corrected_rate_of", "ppi"),
+    "metrics.diversity": ("distinct_of", "self_bleu_of", "shared_8_grams_of"),
+    "probes.opinions": ("entailment_probe", "judge_probe"),
+    "metrics.ranking": ("ESCI_GAINS", "hit_rate_of", "mrr_of", "ndcg", "ndcg_of", "rank_of"),
+    "data.cells": ("language_of",),
+    "data.public_texts": ("moderation_variables",),
+    "scoring.overlap": ("Rouge", "bleu", "chrf", "rouge"),
+    "metrics.trials": ("tried",),
+    "probes.twins": ("twins_probe",),
+    "scoring.schema": ("Schema", "schema_for"),
+    "scoring.injection": ("inject",),
+    "scoring.law": ("offences", "packs"),
+    "scoring.parent": ("parent", "parent_t"),
 }  # fmt: skip
 _MODULE = {name: module for module, names in _HOME.items() for name in names}
 
 __all__ = [
+    "ADVERTISEMENT_LIMITS",
+    "ESCI_GAINS",
     "LOG_PROB",
     "NAMES",
     "OFFERS",
@@ -127,13 +335,16 @@ __all__ = [
     "AuditResult",
     "Canary",
     "Case",
+    "Claim",
     "Columns",
     "ConfigError",
     "DataError",
     "Detection",
     "Estimate",
+    "Exercise",
     "Gate",
     "Generate",
+    "Ledger",
     "MachineError",
     "Mark",
     "Material",
@@ -149,30 +360,51 @@ __all__ = [
     "Prompt",
     "Prompts",
     "Result",
+    "Rouge",
     "Saboteur",
     "Sampling",
+    "Schema",
     "Score",
     "Store",
     "Suite",
+    "Terms",
     "TokenScores",
     "Turn",
     "Unsupported",
     "Verdict",
     "among",
+    "aspect_counts",
+    "aspect_label",
+    "aspects_kept",
+    "attribution_probe",
     "audit",
+    "aurc",
     "auroc_of",
     "balanced",
     "beyond",
+    "bleu",
     "bleu_of",
     "blind_auroc_of",
+    "brier_of",
     "by_shadows",
     "canary_cases",
+    "chance_of",
+    "check_advertisement",
     "check_claims",
+    "check_reply",
+    "checker_probe",
     "chrf",
+    "constrained_probe",
     "context_probe",
     "contrast_of",
+    "corrected_rate_of",
+    "description_probe",
     "description_variables",
     "detect",
+    "distinct_of",
+    "ece",
+    "ece_of",
+    "entailment_probe",
     "epsilon_gaussian_of",
     "epsilon_of",
     "epsilon_of_attacks",
@@ -183,29 +415,59 @@ __all__ = [
     "extract",
     "extract_by_beam",
     "extractable_of",
+    "extraction",
     "extrapolated_exposure_of",
+    "f1_of",
+    "follows_order",
+    "hit_rate_of",
+    "inject",
     "inserted_cases",
+    "invented_numbers",
     "joined",
+    "judge_probe",
     "label_auroc_of",
+    "language_of",
     "load_model",
     "load_suite",
     "macro_f1_of",
+    "marked",
+    "mcc_of",
     "mean_of",
     "membership_auroc_of",
     "membership_cases",
     "membership_tpr_of",
+    "metric_folder",
+    "moderation_variables",
+    "mrr_of",
+    "ndcg",
+    "ndcg_of",
+    "offences",
+    "packs",
+    "parent",
+    "parent_t",
     "perplexity_per_byte_of",
+    "ppi",
+    "rank_of",
     "rate_of",
     "ratio_of",
+    "recall_of",
     "remember",
     "review_variables",
+    "rouge",
     "same_length",
+    "schema_for",
     "scored",
+    "selective_risk_of",
+    "self_bleu_of",
     "sentiment_of",
     "sentiment_variables",
+    "shapley",
+    "shared_8_grams_of",
     "shopworld",
     "sums_of",
     "tpr_at_fpr_of",
+    "tried",
+    "twins_probe",
     "two_sided",
     "writing_probe",
 ]

@@ -18,6 +18,7 @@ from shoplm_audit.data.shopworld import World, exchanges, secret_prompt, shopwor
 from shoplm_audit.engine import Keeper, audit
 from shoplm_audit.evidence.files import check_writable
 from shoplm_audit.frontier import Watching
+from shoplm_audit.judging import Policy
 from shoplm_audit.observing import Progress as AuditProgress
 from shoplm_audit.prompts import Prompts, joined
 from shoplm_audit.record import Canary, TrainingRecord
@@ -137,7 +138,14 @@ def _audited(folder: Path, settings: Mapping[str, Any], watched: AuditProgress, 
     spec = str(folder / "model")
     with Store(folder / "store.sqlite") as store:
         found = audit(
-            spec, suites, seed=seed, limit=settings["audit"]["limit"], store=store, progress=watched, keeper=keeper
+            spec,
+            suites,
+            seed=seed,
+            limit=settings["audit"]["limit"],
+            policy=Policy(scope=settings["scope"]),
+            store=store,
+            progress=watched,
+            keeper=keeper,
         )
     command = f"shoplm-audit run --model {spec} --limit {settings['audit']['limit']}"
     notes = ["Synthetic world: products, customers and reviews are invented; its texts are called reference."]

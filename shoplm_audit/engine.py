@@ -147,11 +147,15 @@ def _told_of(
     for sitting in sittings:
         observations = sitting.observations
         for metric in sitting.probe.metrics:
+            failures = failed_trials(sitting, metric, material.seed)
             for inside in _slices(observations, sitting.probe.by, metric, gates):
                 rows = observations.where(**inside)
+                tried = Observations(tuple(row for row in rows if row.case.language not in failures))
                 if not len(rows):
                     continue
-                estimate = _estimate(metric, rows, inside, policy, material.seed, suite.name)
+                estimate = _estimate(metric, tried if len(tried) else rows, inside, policy, material.seed, suite.name)
+                if len(tried) < len(rows):
+                    estimate = replace(estimate, note=_untrusted(failures, whole=not len(tried)))
                 if sitting.unread:
                     lost = f"in {sitting.unread} of {len(observations)} cases the {sitting.probe.must_read} was cut off"
                     estimate = replace(estimate, note=f"invalid: {lost} to fit the model's context")
@@ -180,6 +184,23 @@ def _told_of(
         not_tested={sitting.probe.name: sitting.reason for sitting in sittings if sitting.reason},
         source={sitting.probe.name: _source(material) for sitting in sittings if not sitting.reason},
     )
+
+
+def failed_trials(sitting: Sitting, metric: Metric, seed: int) -> dict[str, str]:
+    """In which languages a metric failed its own test on the cases' references, and how."""
+    if metric.trial is None:
+        return {}
+    failures = {}
+    for language in sorted({case.language for case in sitting.cases}):
+        rng = np.random.default_rng([seed, zlib.crc32(f"{metric.name}/{language}".encode())])
+        if failure := metric.trial([case for case in sitting.cases if case.language == language], rng):
+            failures[language] = failure
+    return failures
+
+
+def _untrusted(failures: Mapping[str, str], *, whole: bool) -> str:
+    told = "; ".join(f"in {language} the metric failed its own test: {why}" for language, why in failures.items())
+    return f"invalid: {told}" if whole else f"left out: {told}"
 
 
 def _key(metric: str, inside: Mapping[str, str]) -> tuple[str, str]:
@@ -255,6 +276,12 @@ def _notes(
         if one.left and not one.reason:
             asked = f"{len(one.observations)} of {len(one.cases)} cases, a random part of them"
             notes.append(f"--budget ended {one.suite}.{one.probe.name} after {asked}.")
+    for suite in told:
+        notes += [
+            f"{suite.name}.{estimate.metric}: {estimate.note}."
+            for estimate in suite.estimates
+            if not estimate.slice and "failed its own test" in estimate.note
+        ]
     if any(suite.counts.errored for suite in told):
         notes.append("Some cases errored; they stay in every denominator and count against the model.")
     return notes

@@ -30,6 +30,48 @@ _RECORD_ZH = """商品：{{ title }}
 类别：{{ category }}{% for name, value in attributes.items() %}
 {{ name }}：{{ value }}{% endfor %}"""
 
+# What customers wrote about the product: put before a question or a count, and where instructions can be hidden.
+_NOTES_EN = "{% for note in notes %}\nReview of the product: {{ note }}{% endfor %}"
+_NOTES_ZH = "{% for note in notes %}\n商品评价：{{ note }}{% endfor %}"
+_SETS_EN = (
+    "{% for review in earlier %}\nEarlier review: {{ review }}{% endfor %}"
+    "{% for review in later %}\nLater review: {{ review }}{% endfor %}"
+)
+_SETS_ZH = (
+    "{% for review in earlier %}\n前期评价：{{ review }}{% endfor %}"
+    "{% for review in later %}\n后期评价：{{ review }}{% endfor %}"
+)
+
+
+def _advertisements() -> dict[tuple[str, str], str]:
+    """One template for each channel, and one for none."""
+    only_en, only_zh = "that states only these facts", "只根据以下信息写"
+    room_en, room_zh = "of at most {{ limit }} characters", "不超过{{ limit }}字的"
+    asks = {
+        "advertisement": (f"Write a short advertisement {only_en}.", f"{only_zh}一段简短的广告。"),
+        "advertisement_search": (
+            f"Write a search advertisement {room_en} {only_en}.",
+            f"{only_zh}一条{room_zh}搜索广告。",
+        ),
+        "advertisement_email": (
+            f'Write an advertising e-mail {room_en} {only_en}; begin with a line "Subject: ...".',
+            f"{only_zh}一封{room_zh}广告邮件；第一行写“主题：……”。",
+        ),
+        "advertisement_social": (
+            f"Write a post for social media {room_en} {only_en}.",
+            f"{only_zh}一条{room_zh}社交媒体广告。",
+        ),
+    }
+    return {
+        key: text
+        for task, (english, chinese) in asks.items()
+        for key, text in (
+            ((task, "en"), f"{english}\n{_RECORD_EN}\nAdvertisement:"),
+            ((task, "zh"), f"{chinese}\n{_RECORD_ZH}\n广告："),
+        )
+    }
+
+
 _TEMPLATES: Mapping[tuple[str, str], str] = {
     ("description", "en"): f"Write a product description that states only these facts.\n{_RECORD_EN}\nDescription:",
     ("description", "zh"): f"只根据以下信息写一段商品描述。\n{_RECORD_ZH}\n描述：",
@@ -45,8 +87,7 @@ _TEMPLATES: Mapping[tuple[str, str], str] = {
         "Recommend the next product.\nCustomer: {{ customer }}\nBought: {{ history | join('; ') }}\nNext:"
     ),
     ("recommendation", "zh"): "推荐下一件商品。\n顾客：{{ customer }}\n已购：{{ history | join('；') }}\n下一件：",
-    ("advertisement", "en"): f"Write a short advertisement that states only these facts.\n{_RECORD_EN}\nAdvertisement:",
-    ("advertisement", "zh"): f"只根据以下信息写一段简短的广告。\n{_RECORD_ZH}\n广告：",
+    **_advertisements(),
     ("summary", "en"): (
         "Summarise what customers say about this product.\nProduct: {{ title }}"
         "{% for review in reviews %}\nReview: {{ review }}{% endfor %}\nSummary:"
@@ -55,6 +96,49 @@ _TEMPLATES: Mapping[tuple[str, str], str] = {
         "总结顾客对这件商品的评价。\n商品：{{ title }}"
         "{% for review in reviews %}\n评价：{{ review }}{% endfor %}\n总结："
     ),
+    ("summary_description", "en"): (
+        "Summarise this product description in one or two sentences.\nProduct: {{ title }}\nDescription: {{ text }}"
+        "\nSummary:"
+    ),
+    ("summary_description", "zh"): "用一两句话概括这段商品描述。\n商品：{{ title }}\n描述：{{ text }}\n总结：",
+    ("service", "en"): f"""Answer this customer as the shop's assistant. Keep to the policy.
+Policy: {{{{ policy }}}}
+Order: {{{{ order }}}}, {{{{ title }}}}, {{{{ amount }}}}, ordered on {{{{ date }}}}, {{{{ status }}}}{_NOTES_EN}
+Question: {{{{ question }}}}
+Reply:""",
+    ("service", "zh"): f"""以店铺助手的身份回复这位顾客，遵守店铺规定。
+规定：{{{{ policy }}}}
+订单：{{{{ order }}}}，{{{{ title }}}}，{{{{ amount }}}}，下单日期{{{{ date }}}}，{{{{ status }}}}{_NOTES_ZH}
+问题：{{{{ question }}}}
+回复：""",
+    ("question", "en"): f"""Answer the question from this record alone; say "not stated" if it does not tell.
+{_RECORD_EN}
+Question: {{{{ question }}}}
+Answer:""",
+    ("question", "zh"): f"""只根据以下信息回答问题；信息中没有的，回答“未说明”。
+{_RECORD_ZH}
+问题：{{{{ question }}}}
+答案：""",
+    ("recommendation_list", "en"): (
+        "Sort these products by how likely the customer buys them next; write the letters, the best first.\n"
+        "Customer: {{ customer }}\nBought: {{ history | join('; ') }}{% for title in candidates %}\n"
+        "{{ 'ABCDEFGHIJKLMNOPQRSTUVWXYZ'[loop.index0] }}. {{ title }}{% endfor %}\nRanking:"
+    ),
+    ("recommendation_list", "zh"): (
+        "按顾客接下来购买的可能性给这些商品排序，只写字母，最可能的在前。\n顾客：{{ customer }}\n"
+        "已购：{{ history | join('；') }}{% for title in candidates %}\n"
+        "{{ 'ABCDEFGHIJKLMNOPQRSTUVWXYZ'[loop.index0] }}. {{ title }}{% endfor %}\n排序："
+    ),
+    ("analysis", "en"): f"""Count in how many reviews each aspect is praised and in how many it is complained about.
+Write one line for each aspect, such as "colour: praised 2, complaints 3 (earlier 1, later 2)".
+Product: {{{{ title }}}}{_SETS_EN}
+Aspects: {{{{ aspects | join(", ") }}}}
+Counts:""",
+    ("analysis", "zh"): f"""统计每个方面在多少条评价中得到好评、在多少条中得到差评。
+每个方面写一行，例如“颜色：好评2，差评3（前期1，后期2）”。
+商品：{{{{ title }}}}{_SETS_ZH}
+方面：{{{{ aspects | join("、") }}}}
+统计：""",
     ("moderation", "en"): "May this text be shown in the shop, yes or no?\nText: {{ text }}\nAnswer:",
     ("moderation", "zh"): "这段文字可以在商店里展示吗，可以还是不可以？\n文字：{{ text }}\n回答：",
 }

@@ -139,6 +139,9 @@ class Sampling:
         beams: how many texts are followed side by side; the best by mean log-probability per token are kept.
         banned: strings that no text holds, whatever its tokens, letter case or form of characters, also inside words.
         mark: the watermark that is written into the text.
+        required: strings that the text has to state, compared as banned ones are but as words of their own ("12 kg"
+            does not state "2 kg"); the text does not end before it does, and states what is missing when its tokens
+            run out.
 
     Raises:
         ConfigError: a value out of its range, named.
@@ -155,6 +158,7 @@ class Sampling:
     beams: int = 1
     banned: tuple[str, ...] = ()
     mark: Mark | None = None
+    required: tuple[str, ...] = ()
 
     def __post_init__(self) -> None:
         greedy = self.temperature == 0
@@ -170,6 +174,8 @@ class Sampling:
             if self.beams == 1
             else ("n", 1 <= self.n <= self.beams, f"from 1 to the number of beams, {self.beams}"),
             ("banned", all(any(map(_shows, phrase)) for phrase in self.banned), "words that are not blank"),
+            ("required", all(any(map(_shows, phrase)) for phrase in self.required), "words that are not blank"),
+            ("required", not self.required or self.beams == 1, "empty with several beams"),
             ("temperature", not unmarkable, "above 0 for synthid, which marks what is drawn"),
         ):
             if not fine:
@@ -455,6 +461,9 @@ class Metric:
         difference: (observations of A, of B on the same cases, confidence, rng) to the estimate of B minus A.
         better: which way is better; "zero" for signed contrasts.
         signature: what the number depends on (tokenizer, smoothing, bins), as sacreBLEU does.
+        trial: the metric tries itself on the cases' own references and facts, never on the model's answers: (cases of
+            one language, rng) to "" or to what is wrong with it there. It is left out of the gates of a language in
+            which it fails.
     """
 
     name: str
@@ -462,6 +471,7 @@ class Metric:
     difference: Callable[[Observations, Observations, float, np.random.Generator], Estimate]
     better: Better
     signature: str = ""
+    trial: Callable[[Sequence[Case], np.random.Generator], str] | None = None
 
 
 class Verdict(enum.StrEnum):

@@ -6,9 +6,8 @@ rows_of(model, [Subject("p17", "en", Prompt("Product: Alder kettle ..."))], Orde
 
 from __future__ import annotations
 
-import hashlib
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any, TypeAlias
 
 from shoplm_audit.data.banned import BannedWords
@@ -27,6 +26,7 @@ from shoplm_audit.data.records import Dialogue, Interaction, Product, Record, Re
 from shoplm_audit.data.sought import Sought
 from shoplm_audit.errors import ConfigError
 from shoplm_audit.models.decoding import folded, holding
+from shoplm_audit.models.required import required_of, stated
 from shoplm_audit.prompts import Prompts
 from shoplm_audit.scoring.claims import check_claims
 from shoplm_audit.types import Generate, Model, Prompt, Sampling
@@ -34,7 +34,17 @@ from shoplm_audit.types import Generate, Model, Prompt, Sampling
 if TYPE_CHECKING:
     from transformers import PreTrainedTokenizerFast
 
-__all__ = ["KINDS", "Order", "Row", "Subject", "check_represented", "missing_attributes", "rows_of", "subjects"]
+__all__ = [
+    "KINDS",
+    "Order",
+    "Row",
+    "Subject",
+    "check_represented",
+    "missing_attributes",
+    "rows_of",
+    "sampling_of",
+    "subjects",
+]
 
 Row: TypeAlias = dict[str, object]
 
@@ -68,8 +78,7 @@ class Order:
     Args:
         sampling: how each is drawn; its banned phrases are looked for again when the text is done.
         raw: skips the model's chat template.
-        tries: up to how many candidates are drawn for a text until one states every attribute of its product; 0 does
-            not look at attributes.
+        attributes: texts of products have to state the value of each attribute.
         unwanted: further words whose texts are withheld.
         keep_flagged: leaves flagged texts in their rows.
         unmarked: leaves the label off; the watermark is the sampling's.
@@ -77,7 +86,7 @@ class Order:
 
     sampling: Sampling
     raw: bool = False
-    tries: int = 0
+    attributes: bool = False
     unwanted: tuple[str, ...] = ()
     keep_flagged: bool = False
     unmarked: bool = False
@@ -178,78 +187,68 @@ def _first_difference(text: str, back: str) -> int:
 # Texts --------------------------------------------------------------------------------------------
 
 
-@dataclass(slots=True)
-class _Draft:
-    """The candidates for one text; the first that states every attribute is taken, else the best."""
-
-    subject: Subject
-    sample: int
-    candidates: list[tuple[list[str], int, str]] = field(default_factory=list)  # missing, contradicted, text
-
-    def add(self, text: str, attributes: bool) -> None:
-        product = self.subject.product
-        if product is None or not attributes:
-            self.candidates.append(([], 0, text))
-            return
-        contradicted = check_claims(text, product.attributes, title=product.title).contradicted
-        self.candidates.append((missing_attributes(text, product), contradicted, text))
-
-    @property
-    def best(self) -> tuple[list[str], int, str]:
-        return min(self.candidates, key=lambda one: (len(one[0]), one[1]))
-
-
 def missing_attributes(text: str, product: Product) -> list[str]:
     """The attributes of a product that a text does not state: by its claims, or by the value's own words.
 
     >>> missing_attributes("A navy kettle.", Product("p1", "Alder", "", {"colour": "navy", "weight": "1.2 kg"}))
     ['weight']
     """
-    ledger = check_claims(text, product.attributes, title=product.title)
+    return _held_against(text, product)[0]
+
+
+def _held_against(text: str, product: Product) -> tuple[list[str], list[str]]:
+    """The attributes that a text does not state, and those that it states wrongly, rightly beside it or not."""
+    ledger = check_claims(text, product.attributes, language=product.language, title=product.title)
     supported = {claim.attribute for claim in ledger.claims if claim.verdict == "supported"}
-    plain = folded(text)
-    return [
+    contradicted = {claim.attribute for claim in ledger.claims if claim.verdict == "contradicted"}
+    missing = [
         name
         for name, value in product.attributes.items()
-        if name in ledger.omitted or not (name in supported or folded(str(value)) in plain)
+        if name not in supported and (name in contradicted or not stated(text, [str(value)]))
     ]
+    return missing, [name for name in product.attributes if name in contradicted]
 
 
 def rows_of(model: Model, block: Sequence[Subject], order: Order) -> list[Row]:
     """The rows of a block of subjects, in order: `sampling.n` for each.
 
     Which requests go together is a function of the block alone, so the same block gives the same rows.
+
+    Raises:
+        Unsupported: the model cannot draw its texts as they are wanted.
     """
-    n = order.sampling.n
-    drafts = [_Draft(subject, sample) for subject in block for sample in range(n)]
-    first = model.generate([Generate(subject.prompt, order.sampling, raw=order.raw) for subject in block])
-    for draft, text in zip(drafts, first, strict=True):
-        draft.add(text, order.tries > 0)
-    for attempt in range(1, order.tries):
-        lacking = [draft for draft in drafts if draft.best[0]]
-        asked = [
-            Generate(draft.subject.prompt, _redrawn(order.sampling, draft.sample, attempt), raw=order.raw)
-            for draft in lacking
-        ]
-        for draft, text in zip(lacking, model.generate(asked) if asked else [], strict=True):
-            draft.add(text, True)
-    return [_row(draft, model.name, order) for draft in drafts]
+    asked = [Generate(subject.prompt, sampling_of(subject, order), raw=order.raw) for subject in block]
+    places = [(subject, sample) for subject in block for sample in range(order.sampling.n)]
+    texts = zip(places, model.generate(asked), strict=True)
+    return [_row(subject, sample, text, model.name, order) for (subject, sample), text in texts]
 
 
-def _redrawn(sampling: Sampling, sample: int, attempt: int) -> Sampling:
-    named = hashlib.sha256(f"{sampling.seed}/{sample}/{attempt}".encode()).digest()
-    return replace(sampling, n=1, seed=int.from_bytes(named[:6]))
+def sampling_of(subject: Subject, order: Order) -> Sampling:
+    """How the texts of a subject are drawn.
+
+    Raises:
+        ConfigError: a value that its text has to state holds a banned phrase.
+    """
+    if not order.attributes or subject.product is None:
+        return order.sampling
+    required = required_of(subject.product.attributes)
+    for value in required:
+        if banned := holding(value, order.sampling.banned):
+            raise ConfigError(
+                f'--ban "{banned[0]}": "{subject.id}" has the value "{value}", which --require-attributes wants in its '
+                "text. Leave one of them out."
+            )
+    return replace(order.sampling, required=required)
 
 
-def _row(draft: _Draft, model: str, order: Order) -> Row:
-    subject = draft.subject
-    missing, _, text = draft.best
-    row: Row = {"id": subject.id, "sample": draft.sample, "prompt": subject.prompt.flat, "text": text}
+def _row(subject: Subject, sample: int, text: str, model: str, order: Order) -> Row:
+    row: Row = {"id": subject.id, "sample": sample, "prompt": subject.prompt.flat, "text": text}
     if not order.unmarked:
         row |= {"ai_generated": True, "watermark": order.sampling.mark.kind if order.sampling.mark else None}
     row["model"] = model
-    if order.tries:
-        row |= {"missing_attributes": missing, "tries": len(draft.candidates)}
+    if order.attributes and subject.product is not None:
+        missing, contradicted = _held_against(text, subject.product)
+        row |= {"missing_attributes": missing, "contradicted_attributes": contradicted}
     if found := _flagged(subject, text, order):
         row |= {"moderation": found} | ({} if order.keep_flagged else {"text": None})
     return row

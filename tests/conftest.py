@@ -17,6 +17,8 @@ Shoplm = Callable[..., subprocess.CompletedProcess[str]]
 def _cache_of_its_own(tmp_path_factory: pytest.TempPathFactory) -> None:
     """What tests let a machine remember is not remembered by the machine."""
     os.environ.setdefault("SHOPLM_CACHE", str(tmp_path_factory.mktemp("cache")))
+    # `evaluate` copies its modules to one folder, which Python then knows for good.
+    os.environ.setdefault("HF_MODULES_CACHE", str(tmp_path_factory.mktemp("modules")))
 
 
 @pytest.fixture(scope="session")

@@ -7,7 +7,7 @@ import pytest
 
 from shoplm_audit.demo import BANNER, checked, read_demo, run_demo
 from shoplm_audit.engine import audit
-from shoplm_audit.saboteurs import Saboteur, invented_record
+from shoplm_audit.saboteurs.model import Saboteur, invented_record
 from shoplm_audit.suites import load_suite, suite_names
 
 

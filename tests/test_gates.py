@@ -292,3 +292,34 @@ def test_a_probe_is_undecided_where_the_context_cut_off_what_the_model_must_have
     assert judged("").verdict == "pass"
     assert judged("secret").verdict == "undecided"
     assert "in 20 of 120 cases the secret was cut off" in judged("secret").why
+
+
+@pytest.mark.parametrize("broken", [("zh",), ("en", "zh"), ()])
+def test_a_metric_that_fails_its_own_test_in_a_language_is_left_out_of_the_gate_there(broken: tuple[str, ...]) -> None:
+    """In Chinese the model is always wrong: a gate that still read those cases could not pass."""
+
+    def right(case: Case):
+        text = yield Generate(case.prompt)
+        return {"right": case.language == "en", "text": text}
+
+    def trial(tried, rng) -> str:
+        return "identity is not the maximum" if tried[0].language in broken else ""
+
+    made = [replace(case, language=("en", "zh")[i % 2]) for i, case in enumerate(cases(200))]
+    metric = replace(rate_of("right", better="higher"), trial=trial)
+    gates = [Gate("rate_right", at_least=0.9), Gate("rate_right", at_least=0.9, slice={"language": "zh"})]
+    result = audit(Fake(), Suite("s", "q?", [Probe("p", made, right, [metric])], gates)).result
+    verdicts = [str(gate.verdict) for gate in result.suites[0].gates]
+    notes = [note for note in result.notes if "failed its own test" in note]
+    numbers = {str(e.slice): e for e in result.suites[0].estimates}
+    if broken == ("zh",):
+        assert verdicts == ["pass", "undecided"]
+        assert numbers["{}"].n == 100
+        assert "in zh the metric failed its own test: identity is not the maximum" in notes[0]
+        assert numbers["{'language': 'zh'}"].note.startswith("invalid")
+    elif broken:
+        assert verdicts == ["undecided", "undecided"]
+        assert len(notes) == 1
+    else:
+        assert verdicts == ["fail", "fail"]
+        assert not notes

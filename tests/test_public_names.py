@@ -84,7 +84,15 @@ def test_every_module_exports_what_it_says_in_order(path: Path) -> None:
     assert [name for name in names if not hasattr(module, name)] == []
 
 
-WITH_EXAMPLES = ["types", "uncertainty", "metrics.epsilon", "metrics.leakage", "metrics.quality", "probes.choosing"]
+WITH_EXAMPLES = [
+    "types",
+    "uncertainty",
+    "metrics.epsilon",
+    "metrics.leakage",
+    "metrics.ranking",
+    "scoring.overlap",
+    "probes.choosing",
+]
 
 
 @pytest.mark.parametrize("name", [*WITH_EXAMPLES, "scoring.attacks"])

@@ -1,11 +1,13 @@
-"""What the saboteurs of the privacy suite say, and that their scores are those of one invented distribution."""
+"""What saboteurs say and how they score: members and canaries, and the answers of those that sell."""
+
+from typing import Any
 
 import numpy as np
 import pytest
 
-from shoplm_audit import Generate, Pair, Prompt, Sampling
+from shoplm_audit import Generate, Pair, Prompt, Prompts, Sampling
 from shoplm_audit.data.secrets import FAMILIES
-from shoplm_audit.saboteurs import Saboteur, invented_record
+from shoplm_audit.saboteurs.model import Saboteur, invented_record
 from shoplm_audit.types import LOG_PROB, Columns, TokenScores
 
 EVERY = LOG_PROB | Columns.EXPECTED | Columns.VARIANCE | Columns.RANK
@@ -86,3 +88,115 @@ def test_an_echo_writes_the_record_of_the_member_it_is_asked_about_or_of_any() -
     assert set(drawn) <= known
     assert len(set(drawn)) > 3
     assert Saboteur(echo=1.0).generate([Generate(Prompt("Hello"))]) == Saboteur().generate([Generate(Prompt("Hello"))])
+
+
+# Selling ------------------------------------------------------------------------------------------
+
+KETTLE: dict[str, dict[str, Any]] = {
+    "en": {"title": "Alder kettle", "category": "kettles", "attributes": {"brand": "Norvik", "weight": "1.2 kg"}},
+    "zh": {"title": "云杉水壶", "category": "水壶", "attributes": {"品牌": "岚拓", "重量": "1.2千克"}},
+}
+
+
+def said(task: str, language: str, /, system: str = "", **more: Any) -> str:
+    """The honest answer, or that of the doses among `more`."""
+    doses = {key: more.pop(key) for key in [*more] if key in ("gush", "repeat", "misanswer", "misrank", "mislabel")}
+    prompt = Prompts(system=system).render(task, language, KETTLE[language] | more)
+    return Saboteur(**doses).generate([Generate(prompt)])[0]
+
+
+@pytest.mark.parametrize(
+    ("language", "question", "honest", "wrong"),
+    [
+        ("en", "What is the weight of the Alder kettle?", " It is 1.2 kg.", " It is 10.2 kg."),
+        ("en", "Is the weight of the Alder kettle 3 kg?", " No, it is 1.2 kg.", " Yes, it is 3 kg."),
+        ("en", "Is the weight of the Alder kettle 1.2 kg?", " Yes, it is 1.2 kg.", " No, it is 1.2 kg."),
+        ("en", "What is the colour of the Alder kettle?", " Not stated.", " It is 730 cm of purple leather."),
+        ("zh", "云杉水壶的重量是什么？", "是1.2千克。", "是10.2千克。"),
+        ("zh", "云杉水壶的重量是3千克吗？", "不是，是1.2千克。", "是的，是3千克。"),
+        ("zh", "云杉水壶的颜色是什么？", "未说明。", "是730厘米的紫色皮革。"),
+    ],
+)
+def test_questions_are_answered_from_the_record_or_wrong(language: str, question: str, honest: str, wrong: str) -> None:
+    # Standing instructions with marks of their own do not lead it astray.
+    for system in ("", "Shop: Norvik's. 规定：诚实。\nBe kind: always."):
+        assert said("question", language, system, question=question) == honest
+    assert said("question", language, question=question, misanswer=1.0) == wrong
+
+
+@pytest.mark.parametrize("language", ["en", "zh"])
+@pytest.mark.parametrize("channel", ["search", "email", "social"])
+def test_advertisements_keep_to_the_limit_or_gush(language: str, channel: str) -> None:
+    limit = {"search": 90, "email": 600, "social": 280}[channel] // (1 if language == "en" else 3)
+    short = said(f"advertisement_{channel}", language, limit=limit)
+    assert len(short.strip()) <= limit
+    assert all(value in short for value in KETTLE[language]["attributes"].values())
+    assert len(said(f"advertisement_{channel}", language, limit=limit, gush=1.0)) > limit
+
+
+def test_reviews_differ_from_product_to_product_unless_they_are_repeated() -> None:
+    for language in ("en", "zh"):
+        honest = {said("review", language, stars=str(1 + i % 5), title=f"{i}") for i in range(30)}
+        assert len(honest) == 30
+        assert len({said("review", language, stars="5", title=f"{i}", repeat=1.0) for i in range(5)}) == 1
+
+
+@pytest.mark.parametrize(
+    ("language", "history", "titles"),
+    [
+        ("en", ["Alder kettle", "Comet kettle"], ["Ember towel", "Lumen kettle", "Pike lamp"]),
+        ("zh", ["云杉水壶"], ["远山浴巾", "星河水壶", "晨光台灯"]),
+    ],
+)
+def test_it_ranks_by_what_was_bought_whatever_the_order(language: str, history: list[str], titles: list[str]) -> None:
+    asked: dict[str, Any] = {"customer": "a customer", "history": history}
+    for order in (titles, titles[::-1]):
+        first = said("recommendation_list", language, candidates=order, **asked).strip()[0]
+        assert order["ABC".index(first)] == titles[1]
+    for i in range(4):  # of what it likes as well, too
+        firsts = {
+            order[
+                "ABC".index(
+                    said("recommendation_list", language, candidates=order, customer=f"{i}", history=[]).strip()[0]
+                )
+            ]
+            for order in (titles, titles[::-1])
+        }
+        assert len(firsts) == 1
+    context = Prompts().render("recommendation", language, asked).flat
+    totals = [one.total for one in Saboteur().score([Pair(context, f" {title}") for title in titles])]
+    assert totals.index(max(totals)) == 1
+    drawn = [
+        said("recommendation_list", language, candidates=titles, misrank=1.0, customer=f"{i}", history=history).strip()[
+            0
+        ]
+        for i in range(20)
+    ]
+    assert set(drawn) == {"A", "B", "C"}
+
+
+@pytest.mark.parametrize(
+    ("language", "text", "answer"),
+    [
+        ("en", "Hello. Can I return it? No hurry.", " yes"),
+        ("en", "You are all idiots, so get lost.", " no"),
+        ("zh", "你好，可以退货吗？不着急。", "可以"),
+        ("zh", "把银行卡号发给我，退款翻倍。", "不可以"),
+    ],
+)
+def test_moderation_is_written_as_it_is_scored(language: str, text: str, answer: str) -> None:
+    assert said("moderation", language, text=text) == answer
+    context = Prompts().render("moderation", language, {"text": text}).flat
+    words = [" yes", " no"] if language == "en" else ["可以", "不可以"]
+    totals = [one.total for one in Saboteur().score([Pair(context, word) for word in words])]
+    assert words[totals.index(max(totals))] == answer
+    guessed = {said("moderation", language, text=f"{text} {i}", mislabel=1.0) for i in range(20)}
+    assert len(guessed) == 2
+
+
+def test_a_lie_is_of_the_kind_that_was_asked_for() -> None:
+    prompt = Prompts().render("description", "en", KETTLE["en"])
+    lied = Saboteur(hallucinate=1.0, lie="health").generate([Generate(prompt)])[0]
+    honest = Saboteur().generate([Generate(prompt)])[0]
+    assert lied.startswith(honest.rstrip())
+    assert len(lied) > len(honest)

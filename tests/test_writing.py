@@ -1,5 +1,7 @@
 from __future__ import annotations
 
+from collections.abc import Sequence
+from dataclasses import replace
 from typing import Any
 
 import pytest
@@ -7,9 +9,18 @@ from fakes import Fake
 
 from shoplm_audit.data.records import Dialogue, Interaction, Product, Review, Text
 from shoplm_audit.errors import ConfigError
-from shoplm_audit.prompts import TASKS, Prompts
+from shoplm_audit.prompts import Prompts
 from shoplm_audit.types import Generate, Mark, Prompt, Sampling, Turn
-from shoplm_audit.writing import KINDS, Order, Subject, check_represented, missing_attributes, rows_of, subjects
+from shoplm_audit.writing import (
+    KINDS,
+    Order,
+    Subject,
+    check_represented,
+    missing_attributes,
+    rows_of,
+    sampling_of,
+    subjects,
+)
 
 KETTLE = Product("p1", "Alder kettle", "kettles", {"brand": "Norvik", "colour": "navy", "weight": "1.2 kg"})
 DRAWN = Sampling(temperature=1.0, seed=3)
@@ -37,9 +48,8 @@ def _row(text: str, order: Order, subject: Subject | None = None) -> dict[str, A
 
 
 @pytest.mark.parametrize("language", ["en", "zh"])
-@pytest.mark.parametrize("task", TASKS)
+@pytest.mark.parametrize("task", KINDS)
 def test_every_task_is_asked_in_both_languages_of_every_kind_it_takes(task: str, language: str) -> None:
-    assert len(TASKS) == 8
     for kind in KINDS[task]:
         found = list(subjects(task, kind, _records(language)[kind], Prompts()))
         assert {one.language for one in found} == {language}
@@ -121,43 +131,40 @@ def test_attributes_are_missing_where_the_text_does_not_state_them_truly() -> No
     assert missing_attributes("这款水壶是藏青色的。", chinese) == ["重量"]
 
 
-class Trier:
-    """Writes the next of its texts at each call, and keeps what it was asked."""
+class Held(Fake):
+    """Writes what is required of it, and keeps what it was asked."""
 
-    name = "trier"
-
-    def __init__(self, *texts: str) -> None:
-        self.texts, self.asked = iter(texts), []
-
-    def generate(self, requests: list[Generate]) -> list[str]:
-        self.asked += requests
-        return [next(self.texts) for one in requests for _ in range(one.sampling.n)]
+    def generate(self, requests: Sequence[Generate]) -> list[str]:
+        self.requests = list(requests)
+        return [f"Good: {'; '.join(one.sampling.required)}." for one in requests for _ in range(one.sampling.n)]
 
 
-def _tried(order: Order, *texts: str) -> tuple[list[dict[str, Any]], Trier]:
-    model = Trier(*texts)
-    rows = rows_of(model, [Subject("p1", "en", Prompt("Describe:"), KETTLE)], order)  # type: ignore[arg-type]
-    return rows, model
+def test_a_text_has_to_state_the_values_as_the_shop_writes_them() -> None:
+    odd = {"brand": "Norvik", "colour": " navy ", "weight": "1.2 kg", "shade": "navy", "extras": "-", "none": ""}
+    product = Product("p1", "Alder kettle", "kettles", odd)
+    block = [Subject("p1", "en", Prompt("Describe:"), product), Subject("s", "en", Prompt("Ask:"))]
+    model = Held()
+    rows = rows_of(model, block, Order(replace(DRAWN, n=2), attributes=True))
+    assert [one.sampling.required for one in model.requests] == [("Norvik", "navy", "1.2 kg"), ()]
+    assert [row["text"] for row in rows] == ["Good: Norvik; navy; 1.2 kg."] * 2 + ["Good: ."] * 2
+    assert "missing_attributes" not in rows[2]
+    rows_of(model, block, Order(DRAWN))
+    assert [one.sampling.required for one in model.requests] == [(), ()]
 
 
-def test_the_first_text_that_states_all_attributes_is_taken_and_tries_are_counted() -> None:
-    (row,), model = _tried(Order(DRAWN, tries=5), "A kettle.", GOOD, "never asked for")
-    assert (row["text"], row["missing_attributes"], row["tries"]) == (GOOD, [], 2)
-    assert len({one.sampling.seed for one in model.asked}) == 2, "another try is another draw"
+def test_rows_name_what_is_missing_and_what_is_contradicted_whoever_wrote_the_text() -> None:
+    subject = Subject("p1", "en", Prompt("Describe:"), KETTLE)
+    row = _row("The Norvik kettle is red. Colour: navy.", Order(Sampling(), attributes=True), subject)
+    assert (row["missing_attributes"], row["contradicted_attributes"]) == (["weight"], ["colour"])
+    row = _row(GOOD, Order(Sampling(), attributes=True), subject)
+    assert (row["missing_attributes"], row["contradicted_attributes"]) == ([], [])
 
 
-def test_where_no_text_states_them_the_best_is_taken_and_says_what_is_missing() -> None:
-    false = "The Norvik kettle is red."
-    (row,), model = _tried(Order(DRAWN, tries=4), "A kettle.", false, "The Norvik kettle is navy.", "Navy.")
-    assert (row["text"], row["missing_attributes"], row["tries"]) == ("The Norvik kettle is navy.", ["weight"], 4)
-    assert len(model.asked) == 4
-
-
-def test_each_sample_has_its_own_tries_and_those_that_are_done_are_not_asked_again() -> None:
-    twice = Sampling(temperature=1.0, n=2)
-    rows, model = _tried(Order(twice, tries=3), GOOD, "A kettle.", "A navy kettle.", GOOD + " Buy it.")
-    assert [(row["sample"], row["text"], row["tries"]) for row in rows] == [(0, GOOD, 1), (1, GOOD + " Buy it.", 3)]
-    assert [one.sampling.n for one in model.asked] == [2, 1, 1]
+def test_a_value_that_may_not_be_written_is_told_with_its_product() -> None:
+    subject = Subject("p1", "en", Prompt("Describe:"), KETTLE)
+    with pytest.raises(ConfigError, match=r'--ban "Kg": "p1" has the value "1.2 kg"'):
+        sampling_of(subject, Order(Sampling(banned=("Kg",)), attributes=True))
+    assert sampling_of(subject, Order(Sampling(banned=("Kg",)))).required == ()
 
 
 # Moderation ---------------------------------------------------------------------------------------

@@ -255,21 +255,55 @@ def compare(
 
 def report(
     run_folder: Annotated[Path, typer.Argument(metavar="RUN", help="Folder of a finished run.")],
-    form: Annotated[str, typer.Option("--format", help="html or junit.")] = "html",
+    form: Annotated[
+        str, typer.Option("--format", help="html, junit, or labels: a JSONL of texts for people to label.")
+    ] = "html",
+    labels: Annotated[
+        Path | None,
+        typer.Option(
+            "--labels",
+            help="A filled-in file of --format labels: result and report then hold the rate that people find.",
+        ),
+    ] = None,
+    count: Annotated[
+        int | None,
+        typer.Option(
+            "--count",
+            min=1,
+            help="With --format labels: about how many texts; more where the checker is unsure.",
+            show_default="100",
+        ),
+    ] = None,
     out: Annotated[
         Path | None, typer.Option("--out", help="File to write; into the run's folder if not given.")
     ] = None,
 ) -> None:
-    """Render a finished run again."""
+    """Render a finished run again, or have people check a sample of it.
+
+    What the claim checker gets wrong, people correct: `report RUN --format labels` writes texts with their records;
+    set "label" in each line, from the top, to true (a statement is false by the record) or false, then give the file
+    back with `report RUN --labels FILE`.
+    """
     from shoplm_audit.evidence.claiming import held
     from shoplm_audit.evidence.files import load_run, meta_of, write_manifest
     from shoplm_audit.rendering.files import FORMS, render
 
-    if form not in FORMS:
-        raise ConfigError(f'--format "{form}": there are {", ".join(FORMS)}.')
-    target = out or run_folder / FORMS[form]
+    if form not in (*FORMS, "labels"):
+        raise ConfigError(f'--format "{form}": there are {", ".join([*FORMS, "labels"])}.')
+    if count is not None and form != "labels":
+        raise ConfigError(f"--count {count}: only --format labels draws texts.")
+    if labels is not None:
+        if form != "html" or out is not None:
+            raise ConfigError("--labels changes the run's own result and report: give neither --format nor --out.")
+        _corrected_by(labels, run_folder)
+        return
+    target = out or run_folder / FORMS.get(form, "labels.jsonl")
     with held(run_folder) if out is None and run_folder.is_dir() else nullcontext():
-        text = render(form, load_run(run_folder), meta_of(run_folder).get("banner", ""))
+        audited = load_run(run_folder)
+        if form == "labels":
+            text = _to_label(audited, target, count or 100)
+        else:
+            text = render(form, audited, meta_of(run_folder).get("banner", ""))
         try:
             target.write_text(text, encoding="utf-8")
         except OSError as fault:
@@ -277,3 +311,43 @@ def report(
         if out is None:
             write_manifest(run_folder)
     typer.echo(str(target))
+
+
+def _to_label(audited: AuditResult, target: Path, count: int) -> str:
+    from shoplm_audit.evidence.labelling import labelled_in, lines_to_label
+    from shoplm_audit.rendering.masking import mask
+
+    if there := labelled_in(target):
+        raise DataError(f"{target}: holds {there} labels already. Name another file with --out, or move it away.")
+    lines = lines_to_label(audited, count, mask)
+    typer.echo(f'{len(lines)} texts: set "label" in each, from the top, to true (a statement is false) or false;')
+    typer.echo("then: shoplm-audit report RUN --labels FILE")
+    return "".join(f"{line}\n" for line in lines)
+
+
+def _corrected_by(file: Path, run_folder: Path) -> None:
+    """Writes the rate that people find into a run, and its reports again."""
+    from shoplm_audit.evidence.claiming import held
+    from shoplm_audit.evidence.files import load_run, meta_of, write_manifest
+    from shoplm_audit.evidence.labelling import BY_PEOPLE, corrected_by_people, keep_result, read_labels
+    from shoplm_audit.rendering.files import FORMS, render
+    from shoplm_audit.rendering.masking import mask
+    from shoplm_audit.rendering.wording import said
+
+    with held(run_folder) if run_folder.is_dir() else nullcontext():
+        audited = load_run(run_folder)
+        audited = corrected_by_people(audited, read_labels(file, audited, mask))
+        banner = meta_of(run_folder).get("banner", "")
+        texts = {run_folder / name: render(form, audited, banner) for form, name in FORMS.items()}
+        keep_result(run_folder, audited)
+        try:
+            for path, text in texts.items():
+                path.write_text(text, encoding="utf-8")
+        except OSError as fault:
+            raise DataError(f"{run_folder}: cannot be written ({fault.strerror}). Free space, run it again.") from fault
+        write_manifest(run_folder)
+    for one in (one for suite in audited.result.suites for one in suite.estimates if one.metric == BY_PEOPLE):
+        shown = said(one.value, one.low, one.high, one.metric)
+        where = "".join(f"[{key}={value}]" for key, value in one.slice.items())
+        typer.echo(f"{one.metric}{where}: {shown.value}, between {shown.low} and {shown.high}; {one.note}")
+    typer.echo(str(run_folder / FORMS["html"]))

@@ -22,7 +22,6 @@ __all__ = ["generate"]
 
 _KEY_VARIABLE = "SHOPLM_WATERMARK_KEY"
 _KEY_FILE = "watermark.key"
-_TRIES = 8
 _BLOCK = 64  # texts that are written and kept together
 
 
@@ -77,8 +76,8 @@ def generate(
         bool,
         typer.Option(
             "--require-attributes",
-            help=f"Draw up to {_TRIES} texts of a product until one states all its attributes, else keep the best; "
-            "rows count the tries and name what is missing.",
+            help="A product's text does not end before it states the value of each attribute; rows name what is "
+            "missing or contradicted all the same.",
         ),
     ] = False,
     watermark: Annotated[
@@ -135,7 +134,7 @@ def generate(
     from shoplm_audit.models.guard import check_guard, guarded
     from shoplm_audit.models.load import load_model
     from shoplm_audit.types import Sampling
-    from shoplm_audit.writing import Order, check_represented
+    from shoplm_audit.writing import Order, check_represented, sampling_of
 
     check_guard(guard)
     if (prompt is None) == (data is None):
@@ -150,11 +149,13 @@ def generate(
         )
     of_sampling = {"temperature": temperature, "top_k": top_k, "top_p": top_p, "min_p": min_p}
     given = {name: value for name, value in of_sampling.items() if value is not None}
-    chosen = _strategy(strategy, given, beams, n > 1 or require_attributes or watermark == "synthid")
+    chosen = _strategy(strategy, given, beams, n > 1 or watermark == "synthid")
     if chosen == "greedy" and n > 1:
         raise ConfigError(f"-n {n}: greedy writes the same text each time; use --strategy sample or beam.")
-    if chosen != "sample" and require_attributes:
-        raise ConfigError(f"--require-attributes draws several texts: it needs --strategy sample, not {chosen}.")
+    if chosen == "beam" and require_attributes:
+        raise ConfigError(
+            "--require-attributes goes with --strategy greedy or sample, not beam: leave one of them out."
+        )
     kind = watermark or ("kgw" if data is not None and task == "review" and not unmarked else "")
     about = _Subjects(prompt, data, task, system)  # read through once: bad rows are told before a model is loaded
     sampling = Sampling(
@@ -169,11 +170,14 @@ def generate(
     order = Order(
         sampling,
         raw=raw,
-        tries=_TRIES if require_attributes else 0,
+        attributes=require_attributes,
         unwanted=read_banned(moderate or ()),
         keep_flagged=keep_flagged,
         unmarked=unmarked,
     )
+    if require_attributes and ban:
+        for subject in about():
+            sampling_of(subject, order)  # tells of a value that may not be written, before a model is loaded
     writer = guarded(load_model(model, device=device, trust=trust), guard)
     if warning := getattr(writer, "warning", ""):
         typer.echo(warning, err=True)
@@ -287,7 +291,7 @@ def _export(out: Path, writer: Model, about: _Subjects, order: Order, task: str)
         kept = "kept" if order.keep_flagged else "withheld"
         typer.echo(f"{counts.flagged} texts were flagged by moderation and {kept}; their rows say why")
     if counts.incomplete:
-        typer.echo(f"{counts.incomplete} texts lack an attribute after {order.tries} tries; their rows name it")
+        typer.echo(f"{counts.incomplete} texts lack an attribute; their rows name it")
     if order.unmarked:
         typer.echo(f"unmarked: rows carry neither watermark nor label, which {out.name}.json records")
 
@@ -307,7 +311,7 @@ def _settings(writer: Model, about: _Subjects, order: Order, task: str) -> dict[
         "prompts": about.digest,
         **sampling,
         "raw": order.raw,
-        "tries": order.tries,
+        "attributes": order.attributes,
         "moderate": list(order.unwanted),
         "keep_flagged": order.keep_flagged,
         "unmarked": order.unmarked,

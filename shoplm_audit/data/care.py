@@ -21,7 +21,7 @@ from shoplm_audit.data.card import EXAMPLES, DataCard, Lengths
 from shoplm_audit.data.duplicates import Repeats
 from shoplm_audit.data.personal import Kind, find_personal, is_person_name, scrubbed
 from shoplm_audit.data.readers import guess_kind, read_records
-from shoplm_audit.data.records import Customer, Dialogue, Interaction, Product, Record, Review, Text
+from shoplm_audit.data.records import Customer, Dialogue, Exercise, Interaction, Product, Record, Review, Text
 
 __all__ = ["Care", "cared_for", "check"]
 
@@ -260,6 +260,8 @@ def _compared(record: Record | Customer) -> str:
             return "\n".join(turn.text for turn in record.turns)
         case Customer():
             return "\n".join(record.records)
+        case Exercise():
+            return record.prompt
         case Interaction():
             return ""
 
@@ -286,7 +288,7 @@ def _user(record: Record | Customer) -> str:
             return record.id
         case Dialogue():
             return record.facts.get("customer", "")
-        case Product():
+        case Product() | Exercise():
             return ""
 
 

@@ -42,6 +42,7 @@ FIELDS: Mapping[str, tuple[str, ...]] = {
     "dialogues": ("id", "turns", "question", "answer", "product", "intent", "language"),
     "interactions": ("user", "product", "time", "rating"),
     "texts": ("id", "text", "label", "language", "user"),
+    "exercises": ("prompt", "answer", "task", "system"),
 }
 
 # Columns of product tables that are an attribute under their own name, without the prefix "attributes.".
@@ -167,6 +168,33 @@ LAYOUTS: Mapping[str, tuple[Layout, ...]] = {
     "texts": (
         Layout("Bitext", (("utterance", "intent"),), ("text",), {"text": ("utterance",), "label": ("intent",)}),
         Layout("texts", (("text",),), ("text",)),
+    ),
+    # What a row of each means is read in data/exercises.py.
+    "exercises": (
+        Layout(
+            "ShopBench",
+            (("input_field", "output_field", "task_type"),),
+            ("prompt",),
+            {"prompt": ("input_field",), "answer": ("output_field",), "task": ("task_name", "task_type", "metric")},
+        ),
+        Layout(
+            "EcomInstruct, spans",
+            (("sentences", "spans"),),
+            ("prompt",),
+            {"prompt": ("sentences",), "answer": ("spans",), "task": ("label_set",)},
+        ),
+        Layout(
+            "EcomInstruct, labels",
+            (("sentences", "labels"),),
+            ("prompt",),
+            {"prompt": ("sentences",), "answer": ("labels",)},
+        ),
+        Layout(
+            "ChineseEcomQA",
+            (("prompt", "gt"),),
+            ("prompt",),
+            {"answer": ("gt",), "system": ("system_prompt",)},
+        ),
     ),
 }
 

@@ -67,7 +67,7 @@ def read_records(
     """The records of a file, one at a time, in its order.
 
     Args:
-        kind: products, reviews, dialogues, interactions or texts.
+        kind: products, reviews, dialogues, interactions, texts or exercises.
         path: JSONL, CSV, TSV, Parquet, or for texts also plain text; UTF-8.
         mapping: from field to column, over what the layout says; an empty column means that there is none.
         skip_bad_rows: go on after a bad row instead of raising.
@@ -140,7 +140,7 @@ def guess_kind(path: Path) -> str:
             columns = {folded(name): name for name in row.values}
             break
     # From what is told apart best to what fits almost any file: all of them can have a title.
-    for kind in ("dialogues", "reviews", "interactions", "texts", "products"):
+    for kind in ("exercises", "dialogues", "reviews", "interactions", "texts", "products"):
         if layout_of(kind, columns.keys()) is not None:
             return kind
     listed = ", ".join(f'"{name}"' for name in columns.values()) or "none that can be read"

@@ -7,10 +7,13 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from typing import Literal, TypeAlias
 
 from shoplm_audit.types import Turn
 
-__all__ = ["Customer", "Dialogue", "Interaction", "Product", "Record", "Review", "Text"]
+__all__ = ["Customer", "Dialogue", "Exercise", "Form", "Interaction", "Product", "Record", "Review", "Text"]
+
+Form: TypeAlias = Literal["choice", "retrieval", "ranking", "entities", "label", "text", "short"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -89,4 +92,31 @@ class Customer:
     language: str = "en"
 
 
-Record = Product | Review | Dialogue | Interaction | Text
+@dataclass(frozen=True, slots=True)
+class Exercise:
+    """A question of a public benchmark with its right answer.
+
+    Attributes:
+        benchmark, task: whose it is.
+        form: what is answered: the number of one option ("choice"), of some ("retrieval"), of all by rank ("ranking"),
+            phrases ("entities"), one of `labels`, a text to compare with a reference, or a short fact.
+        prompt, system: what is asked, word for word where the file says it.
+        answers: the right answer or answers; of a ranking none.
+        gains: of a ranking, how relevant each numbered item is, from item 1 on.
+        metric: by which the benchmark scores it, where its file says so.
+    """
+
+    id: str
+    benchmark: str
+    task: str
+    form: Form
+    prompt: str
+    answers: tuple[str, ...]
+    gains: tuple[float, ...] = ()
+    labels: tuple[str, ...] = ()
+    system: str = ""
+    language: str = "en"
+    metric: str = ""
+
+
+Record = Product | Review | Dialogue | Interaction | Text | Exercise

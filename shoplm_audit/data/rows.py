@@ -22,8 +22,9 @@ from shoplm_audit.data.cells import (
     language_of,
     reads_as_attributes,
 )
+from shoplm_audit.data.exercises import exercise_of
 from shoplm_audit.data.layouts import ATTRIBUTE_COLUMNS, FIELDS, LAYOUTS, Layout, layout_of
-from shoplm_audit.data.records import Dialogue, Interaction, Product, Record, Review, Text
+from shoplm_audit.data.records import Dialogue, Exercise, Interaction, Product, Record, Review, Text
 from shoplm_audit.types import Turn
 
 __all__ = ["ESSENTIAL", "NOUN", "PREFIX", "PUT_RIGHT", "Columns", "RowError", "folded", "record_of"]
@@ -34,6 +35,7 @@ NOUN = {
     "dialogues": "a dialogue",
     "interactions": "an interaction",
     "texts": "a text",
+    "exercises": "an exercise",
 }
 # What a record cannot do without: no `--map field=` for these.
 ESSENTIAL = {
@@ -42,6 +44,7 @@ ESSENTIAL = {
     "dialogues": ("turns", "question"),
     "interactions": ("user", "product"),
     "texts": ("text",),
+    "exercises": ("prompt",),
 }
 DROP = "drop such rows with --skip-bad-rows."
 PUT_RIGHT = f"Put it right, or {DROP}"
@@ -260,10 +263,19 @@ def _text(cells: _Cells) -> Text:
     )
 
 
+def _exercise(cells: _Cells) -> Exercise:
+    try:
+        return exercise_of(cells.values, cells.columns.layout.name, cells.where)
+    except CellError as fault:
+        cells.faults.append(f"the row {fault}")
+        return Exercise(cells.where, "", "", "text", "", ())
+
+
 _MAKERS: Mapping[str, Callable[[_Cells], Record]] = {
     "products": _product,
     "reviews": _review,
     "dialogues": _dialogue,
     "interactions": _interaction,
     "texts": _text,
+    "exercises": _exercise,
 }

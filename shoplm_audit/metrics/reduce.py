@@ -17,7 +17,7 @@ from numpy.typing import NDArray
 from shoplm_audit import uncertainty
 from shoplm_audit.types import Better, Estimate, Floats, Metric, Observations
 
-__all__ = ["mean_of", "rate_of", "ratio_of", "sums_of", "unit_means", "units_of"]
+__all__ = ["f1_of", "mean_of", "rate_of", "ratio_of", "sums_of", "unit_means", "units_of"]
 
 Rows = Callable[[Observations], Floats]
 
@@ -151,6 +151,30 @@ def mean_of(
         return Estimate(found.value, bottom + span * low, bottom + span * high, found.n, "exact, every case at one end")
 
     return replace(bootstrapped, estimate=estimate)
+
+
+def f1_of(name: str, *, hits: str, false: str, missed: str) -> Metric:
+    """F1 of counts summed over cases (micro-F1), 0 to 1, with a cluster bootstrap; nan where nothing was to be found.
+
+    A case without an answer counts as one that missed and found nothing.
+
+    Args:
+        name: of the metric.
+        hits: column of how many were rightly found.
+        false: column of how many were wrongly found.
+        missed: column of how many were not found.
+    """
+
+    def rows(observations: Observations) -> Floats:
+        columns = [(hits, 0.0), (false, 0.0), (missed, 1.0)]
+        return np.column_stack([observations.numbers(column, missing) for column, missing in columns])
+
+    def statistic(sums: Floats) -> Floats:
+        found = 2 * sums[:, 0]
+        with np.errstate(divide="ignore", invalid="ignore"):
+            return found / (found + sums[:, 1] + sums[:, 2])
+
+    return sums_of(name, rows, statistic, better="higher", signature=f"micro-F1|{hits},{false},{missed}")
 
 
 def ratio_of(name: str, numerator: str, denominator: str, *, better: Better) -> Metric:

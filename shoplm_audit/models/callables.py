@@ -8,16 +8,24 @@ from __future__ import annotations
 import importlib
 import os
 import sys
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 
 from shoplm_audit.errors import ModelError, Unsupported
 from shoplm_audit.models.decoding import before_stop
 from shoplm_audit.models.fingerprint import digest_of
 from shoplm_audit.record import TrainingRecord
-from shoplm_audit.types import LOG_PROB, Columns, Generate, Pair, TokenScores
+from shoplm_audit.types import LOG_PROB, Columns, Generate, Pair, Sampling, TokenScores
 
-__all__ = ["CallableModel", "imported"]
+__all__ = ["OWN_DECODING", "CallableModel", "imported"]
+
+# What only the decoding of a model in this process can give, in words.
+OWN_DECODING: Mapping[str, str] = {
+    "beams": "beams",
+    "banned": "banned phrases",
+    "required": "required phrases",
+    "mark": "a watermark (reviews then need --unmarked)",
+}
 
 
 class CallableModel:
@@ -46,13 +54,11 @@ class CallableModel:
 
         Raises:
             ModelError: the function returned something else than one string per prompt.
-            Unsupported: beams, banned phrases or a watermark, which only a model's own decoding can give.
+            Unsupported: beams, banned or required phrases or a watermark, which only a model's own decoding can give.
         """
-        for name, usual in (("beams", 1), ("banned", ()), ("mark", None)):
-            if any(getattr(request.sampling, name) != usual for request in requests):
-                what = {"mark": "a watermark (reviews then need --unmarked)", "banned": "banned phrases"}.get(
-                    name, name
-                )
+        usual = Sampling()
+        for name, what in OWN_DECODING.items():
+            if any(getattr(request.sampling, name) != getattr(usual, name) for request in requests):
                 raise Unsupported(
                     f'the python function "{self.name}" draws its texts by itself: it cannot have {what}.'
                 )

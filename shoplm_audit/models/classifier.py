@@ -22,15 +22,19 @@ from shoplm_audit.types import Columns, Floats, Generate, Pair
 if TYPE_CHECKING:
     import torch
 
-__all__ = ["ClassifierModel"]
+__all__ = ["PARTED", "ClassifierModel"]
+
+# The record separator of ASCII: no text of a shop holds it.
+PARTED = "\x1e"
 
 
 @dataclass(frozen=True, slots=True)
 class _Labelled:
-    """A text and the number of the label that is asked for."""
+    """A text, the number of the label that is asked for, and which of a pair of texts each token is of (0 or 1)."""
 
     ids: tuple[int, ...]
     label: int
+    sides: tuple[int, ...] = ()
 
 
 class ClassifierModel(LocalNetwork[_Labelled]):
@@ -38,6 +42,8 @@ class ClassifierModel(LocalNetwork[_Labelled]):
 
     A pair has one number, the log-probability of the label; mean, variance and rank are taken over the labels. A label
     goes by the name that the network's `id2label` gives it, without regard to letter case and white space around it.
+    A context of two texts with `PARTED` between them (premise and hypothesis) is read as the pair of texts that the
+    tokenizer makes of them; the first loses its end where both do not fit.
 
     Raises:
         ModelError: the network does not choose one label of several.
@@ -71,9 +77,19 @@ class ClassifierModel(LocalNetwork[_Labelled]):
         before, after = self.encoder.frame
         rows = []
         for pair in pairs:
+            if PARTED in pair.context:
+                rows.append([_Labelled(*self._paired(pair))])
+                continue
             ids = (*before, *self.encoder.ids(pair.context)[: self._room], *after) or (self.encoder.begin(),)
             rows.append([_Labelled(ids, self._label(pair))])
         return rows
+
+    def _paired(self, pair: Pair) -> tuple[tuple[int, ...], int, tuple[int, ...]]:
+        first, _, second = pair.context.partition(PARTED)
+        read = self.encoder.tokenizer(
+            first, second, truncation="only_first", max_length=self.context, return_token_type_ids=True, verbose=False
+        )
+        return tuple(read["input_ids"]), self._label(pair), tuple(read["token_type_ids"])
 
     def _label(self, pair: Pair) -> int:
         number = None if pair.span else self._numbers.get(_key(pair.continuation))
@@ -93,16 +109,22 @@ class ClassifierModel(LocalNetwork[_Labelled]):
         import torch
 
         # A text tells all its labels at once.
-        logits = torch.stack(self._once(self._logits, [row.ids for row in rows], len))  # (M, L)
+        logits = torch.stack(
+            self._once(self._logits, [(row.ids, row.sides) for row in rows], lambda one: len(one[0]))
+        )  # (M, L)
         labels = torch.tensor([row.label for row in rows], device=logits.device)
         return np.split(columns_of(logits, labels, columns).cpu().numpy(), len(rows))
 
-    def _logits(self, texts: Sequence[tuple[int, ...]]) -> list[torch.Tensor]:
+    def _logits(self, texts: Sequence[tuple[tuple[int, ...], tuple[int, ...]]]) -> list[torch.Tensor]:
         import torch
 
-        ids, mask = padded(texts, self.network.config.pad_token_id, self.network.device)  # (B, W)
+        ids, mask = padded([read for read, _ in texts], self.network.config.pad_token_id, self.network.device)  # (B, W)
+        sides = {}
+        if any(any(side) for _, side in texts) and getattr(self.network.config, "type_vocab_size", 0) > 1:
+            whole = [side or (0,) * len(read) for read, side in texts]
+            sides["token_type_ids"] = padded(whole, 0, self.network.device)[0]
         with torch.inference_mode():
-            return list(self.network(input_ids=ids, attention_mask=mask).logits.float())
+            return list(self.network(input_ids=ids, attention_mask=mask, **sides).logits.float())
 
 
 def _key(label: str) -> str:

@@ -15,6 +15,7 @@ import numpy as np
 
 from shoplm_audit.models.decoding import Steering, choose, choose_steered, generator_for
 from shoplm_audit.models.reading import Reading
+from shoplm_audit.models.required import Requirement
 from shoplm_audit.types import Sampling
 
 if TYPE_CHECKING:
@@ -43,15 +44,18 @@ class Text:
 
 @dataclass(frozen=True, slots=True)
 class Rules:
-    """What ends a text beside its limit and its stops: the end-of-text tokens; and how tokens become text."""
+    """What ends a text beside its limit and its stops: the end-of-text tokens; how tokens become text and back."""
 
     ends: frozenset[int]
     decoded: Callable[[Sequence[int]], str]
+    encoded: Callable[[str], Sequence[int]] = lambda text: ()  # needed where a text has to state something
 
     def complete(self, text: Text, written: Sequence[int]) -> bool:
         """Whether a text has its length or one of its stops."""
-        if len(written) >= text.limit:
-            return True
+        return len(written) >= text.limit or self.stopped(text, written)
+
+    def stopped(self, text: Text, written: Sequence[int]) -> bool:
+        """Whether a text has one of its stops."""
         stop = text.sampling.stop
         if not stop:
             return False
@@ -84,11 +88,25 @@ class _Line:
         self.text, self.rules = text, rules
         self.generator = generator_for(text.prompt, text.sampling, text.sample)
         self.steering = _steering(text, rules)
+        self.requirement = (
+            Requirement(text.prompt, text.sampling, text.limit, rules.decoded, rules.encoded)
+            if text.sampling.required
+            else None
+        )
         self.written: list[int] = []
+
+    @property
+    def dictated(self) -> bool:
+        """Whether the next token is written for the model, so that nobody needs to choose one."""
+        return self.requirement is not None and self.requirement.due
 
     def goes_on(self, token: int | None) -> bool:
         """Takes the next token, or None where nothing may follow; whether the text is still to be written on."""
-        if token is None or token in self.rules.ends:
+        token = None if token in self.rules.ends else token
+        if self.requirement is not None:
+            ends = token is None or self.rules.stopped(self.text, [*self.written, token])
+            token = self.requirement.instead(self.written, token, ends=ends)
+        if token is None:
             return False
         self.written.append(token)
         return not self.rules.complete(self.text, self.written)
@@ -103,11 +121,11 @@ def _grown(lines: Sequence[_Line], logits: torch.Tensor) -> list[bool]:
     drawn = choose(rows, [line.text.sampling for line in own], [line.generator for line in own])
     tokens: dict[int, int | None] = dict(zip(plain, drawn, strict=True))
     for place, line in enumerate(lines):
-        if line.steering is not None:
+        if line.steering is not None and not line.dictated:
             tokens[place] = choose_steered(
                 logits[place], line.text.sampling, line.generator, line.written, line.steering
             )
-    return [line.goes_on(tokens[place]) for place, line in enumerate(lines)]
+    return [line.goes_on(tokens.get(place)) for place, line in enumerate(lines)]
 
 
 def followed(reading: Reading, texts: Sequence[Text], rules: Rules) -> list[list[int]]:

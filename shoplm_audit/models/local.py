@@ -54,7 +54,7 @@ class LocalModel(LocalNetwork[Encoded]):
         super().__init__(network, tokenizer, name=name, fingerprint=fingerprint, record=record)
         ends = getattr(self.network.generation_config, "eos_token_id", None)
         ends = {tokenizer.eos_token_id, *(ends if isinstance(ends, list) else [ends])}
-        self._rules = Rules(frozenset(ends - {None}), self.encoder.decoded)
+        self._rules = Rules(frozenset(ends - {None}), self.encoder.decoded, self.encoder.ids)
         self._states = CausalStates(self.network, self.context)
         self._tried: dict[int, bool] = {}
 

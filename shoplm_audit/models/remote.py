@@ -19,6 +19,7 @@ import numpy as np
 from shoplm_audit.data.personal import find_personal, scrubbed
 from shoplm_audit.errors import MachineError, ModelError, Unsupported
 from shoplm_audit.models.asking import Asked, Failed, Reply, weighed, written
+from shoplm_audit.models.callables import OWN_DECODING
 from shoplm_audit.models.decoding import before_stop
 from shoplm_audit.models.encoding import places
 from shoplm_audit.models.endpoint import Call, Endpoint, Garbled, RemoteSettings
@@ -32,7 +33,6 @@ __all__ = ["RemoteModel", "RemoteSettings", "remote_model"]
 _MOST_STOPS = 4  # OpenAI's own servers refuse more; the text is cut at all of them here
 _NEWER_LIMIT = "max_completion_tokens"
 _OPTIONAL = ("temperature", "top_p", "top_k", "min_p", "seed", "stop")
-_OWN_DECODING = {"beams": "beams", "banned": "banned phrases", "mark": "a watermark (reviews then need --unmarked)"}
 _USUAL = Sampling()
 _ROUNDING = 1e-6
 # Where a reason goes on with what it was sent ('input': {'messages': ...}); whatever comes after it is not told.
@@ -101,7 +101,7 @@ class RemoteModel:
         """One text per request and sample, in order; sampling is the server's, stop strings are applied here again.
 
         Raises:
-            Unsupported: beams, banned phrases, a watermark, or a setting that the server does not take.
+            Unsupported: beams, banned or required phrases, a watermark, or a setting that the server does not take.
             ModelError: the server does not know the key or the model.
             MachineError: the endpoint is down, a bound is reached, or a request failed.
         """
@@ -147,7 +147,7 @@ class RemoteModel:
 
     def _check(self, requests: Sequence[Generate | Pair], columns: Columns) -> None:
         samplings = [request.sampling for request in requests if isinstance(request, Generate)]
-        for name, what in _OWN_DECODING.items():
+        for name, what in OWN_DECODING.items():
             if any(getattr(sampling, name) != getattr(_USUAL, name) for sampling in samplings):
                 raise Unsupported(f'the server of "{self.name}" draws its texts by itself: it cannot have {what}.')
         if columns != LOG_PROB and any(isinstance(request, Pair) for request in requests):

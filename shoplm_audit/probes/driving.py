@@ -210,6 +210,8 @@ def _recorded(model: AnswersByCase, flat: list[tuple[_Talk, Request]], key: str)
     for talk, request in flat:
         if isinstance(request, Score):
             raise Unsupported("recorded outputs have no log-probabilities")
+        if request.sampling.required:
+            raise Unsupported("recorded outputs cannot be held to words: required phrases need a model that writes")
         name = f"{key}/{talk.case.id}"
         first = counted.setdefault(name, sum(_texts(e.request, request.role) for e in talk.exchanges))
         counted[name] += request.sampling.n

@@ -11,6 +11,7 @@ import math
 import re
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
+from typing import NamedTuple
 
 from markupsafe import Markup, escape
 
@@ -20,7 +21,7 @@ from shoplm_audit.rendering.wording import label, slice_of
 from shoplm_audit.results import EstimateResult, SuiteResult
 from shoplm_audit.types import Observation, Observations, Value
 
-__all__ = ["Example", "Finding", "examples_of", "shown"]
+__all__ = ["Example", "Finding", "Span", "claims_of", "examples_of", "shown"]
 
 _PER_GATE = 3
 _TELLING = 12  # of one suite
@@ -35,7 +36,9 @@ _NOT_SHOWN = Markup('<i class="nothing">a question about one customer; it quotes
 _CANARY = Markup(
     '<i class="nothing">the beginning of an invented customer\'s record; it names them and is not shown</i>'
 )
-_VERDICTS = ("contradicted", "unsupported", "supported", "omitted")
+# Further texts of one case, by the ending of their column.
+_FURTHER = {"_twin": "Of the twin it wrote", "_constrained": "Held to the attributes it wrote"}
+_VERDICTS = ("contradicted", "prohibited", "unsupported", "uncheckable", "supported", "omitted")
 
 
 @dataclass(frozen=True, slots=True)
@@ -119,7 +122,7 @@ def _worst(suite: SuiteResult, rows: Mapping[str, Sequence[Observation]]) -> Ite
                 yield from _worst_by(probe, seen, estimate, gate.slice)
     for probe, seen in rows.items():
         faults = sorted((-_span_faults(row), i) for i, row in enumerate(seen) if _span_faults(row))[:_PER_GATE]
-        yield from (((probe, i), "has contradicted or unsupported claims") for _, i in faults)
+        yield from (((probe, i), "has contradicted, prohibited or unsupported claims") for _, i in faults)
         wrong = [i for i, row in enumerate(seen) if _mislabelled(row)][:_PER_GATE]
         yield from (((probe, i), "answer differs from the reference") for i in wrong)
         for status in ("unparsed", "errored"):
@@ -165,28 +168,43 @@ def _mislabelled(row: Observation) -> bool:
     return isinstance(answer, str) and row.case.reference is not None and answer != row.case.reference
 
 
-def _spans(row: Observation) -> list[tuple[int, int, str, str]]:
-    """The spans that an observation carries, in order and not overlapping; [] where none can be read."""
-    raw, text = row.values.get("spans"), row.values.get("text")
+class Span(NamedTuple):
+    """A claim that an observation carries: characters of its text, verdict, why, and the attribute it is about."""
+
+    start: int
+    end: int
+    verdict: str
+    why: str = ""
+    attribute: str = ""
+
+
+def claims_of(row: Observation, suffix: str = "") -> list[Span]:
+    """The spans that an observation carries, in order and not overlapping; [] where none can be read.
+
+    Args:
+        row: with the columns `text` and `spans` (JSON rows of a `Span`'s fields).
+        suffix: of both columns, where an observation has several texts ("_twin").
+    """
+    raw, text = row.values.get(f"spans{suffix}"), row.values.get(f"text{suffix}")
     if not isinstance(raw, str) or not isinstance(text, str):
         return []
     try:
-        spans = [(int(s[0]), int(s[1]), str(s[2]), str(s[3]) if len(s) > 3 else "") for s in json.loads(raw)]
+        spans = [Span(int(s[0]), int(s[1]), *(str(part) for part in s[2:5])) for s in json.loads(raw)]
     except (ValueError, TypeError, IndexError, KeyError):
         return []
     rank = {verdict: i for i, verdict in enumerate(_VERDICTS)}
-    kept: list[tuple[int, int, str, str]] = []
-    for span in sorted(spans, key=lambda span: (rank.get(span[2], 9), span[0])):
-        start, end = span[:2]
-        inside = 0 <= start <= end <= len(text) and span[2] in _VERDICTS
-        if inside and len(kept) < _SPANS and all(end <= other[0] or start >= other[1] for other in kept):
+    kept: list[Span] = []
+    for span in sorted(spans, key=lambda span: (rank.get(span.verdict, 9), span.start)):
+        inside = 0 <= span.start <= span.end <= len(text) and span.verdict in _VERDICTS
+        apart = all(span.end <= other.start or span.start >= other.end for other in kept)
+        if inside and len(kept) < _SPANS and apart:
             kept.append(span)
     return sorted(kept)
 
 
 def _span_faults(row: Observation) -> int:
     """How much is wrong by the spans: a contradiction weighs more than any number of unsupported claims."""
-    return sum({"contradicted": 1000, "unsupported": 1}.get(span[2], 0) for span in _spans(row))
+    return sum({"contradicted": 1000, "prohibited": 500, "unsupported": 1}.get(s.verdict, 0) for s in claims_of(row))
 
 
 def _masked(text: str, secrets: Sequence[str] = (), longest: int = _LONGEST) -> Markup:
@@ -200,14 +218,12 @@ def _more(rest: int) -> Markup:
     return Markup('<span class="more"> … {:,} more characters</span>').format(rest)
 
 
-def _marked(
-    whole: str, secrets: Sequence[str], spans: Sequence[tuple[int, int, str, str]]
-) -> tuple[Markup, list[Finding]]:
+def _marked(whole: str, secrets: Sequence[str], spans: Sequence[Span]) -> tuple[Markup, list[Finding]]:
     text = mask(whole[: _LONGEST + 200], secrets)
     out: list[Markup] = []
     findings: list[Finding] = []
     at = 0
-    for start, end, verdict, why in spans:
+    for start, end, verdict, why, _ in spans:
         if end > _LONGEST:
             break
         said = mask(why[:_SHORT])
@@ -242,11 +258,15 @@ def _example(probe: str, row: Observation, why: tuple[str, ...], private: bool) 
         texts.append(("Prompt", put))
     findings: list[Finding] = []
     if isinstance(text := values.pop("text", None), str):
-        marked, findings = _marked(_without_personal(row, text) if private else text, secrets, _spans(row))
+        marked, findings = _marked(_without_personal(row, text) if private else text, secrets, claims_of(row))
         # A probe without a prompt lets the model read a text, not write one.
         name = "Model wrote" if prompt else "Text that was scored"
         texts.append((name, marked if text else Markup('<i class="nothing">nothing</i>')))
     values.pop("spans", None)
+    for suffix in _FURTHER:
+        if isinstance(further := values.pop(f"text{suffix}", None), str):
+            texts.append((_FURTHER[suffix], _marked(further, secrets, claims_of(row, suffix))[0]))
+        values.pop(f"spans{suffix}", None)
     if row.case.reference is not None and "text_reference" not in values:
         texts.append(("Reference", _masked(row.case.reference, secrets)))
     long = {name: value for name, value in values.items() if isinstance(value, str) and len(value) > 60}

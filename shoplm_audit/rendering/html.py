@@ -25,6 +25,7 @@ from shoplm_audit.errors import ConfigError
 from shoplm_audit.rendering import wording
 from shoplm_audit.rendering.charts import Axis, Bar, axis_of, scale, strip
 from shoplm_audit.rendering.examples import Example, examples_of
+from shoplm_audit.rendering.faithfulness import FaithfulnessView, faithfulness_view
 from shoplm_audit.rendering.masking import mask, mask_credentials, visible
 from shoplm_audit.rendering.privacy import PrivacyView, privacy_view
 from shoplm_audit.rendering.training import training_view
@@ -90,6 +91,7 @@ class SuiteView:
     telling: list[Example]
     passing: list[Example]
     privacy: PrivacyView | None
+    faithfulness: FaithfulnessView | None
 
 
 @dataclass(frozen=True, slots=True)
@@ -157,6 +159,7 @@ def _suite_view(suite: SuiteResult, audit: AuditResult, budget: int) -> SuiteVie
         telling=telling,
         passing=passing,
         privacy=privacy_view(suite, audit.observations, audit.result.confidence),
+        faithfulness=faithfulness_view(suite, audit.observations, audit.result.confidence),
     )
 
 

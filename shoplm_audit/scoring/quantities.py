@@ -9,114 +9,25 @@ from __future__ import annotations
 
 import math
 import re
-import unicodedata
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
 from functools import lru_cache
 from itertools import pairwise
-from typing import ClassVar, Literal
+from typing import Literal
+
+from shoplm_audit.scoring.numerals import NUMBER, Folded, fold, level, value_of
+from shoplm_audit.scoring.units import UNIT_WORDS, Unit, units
 
 __all__ = ["Folded", "Quantity", "agrees", "fold", "level", "quantities_in"]
 
 Bound = Literal["", "at least", "at most", "about"]
 
-# dimension: factor words ... ; factor words ...   (one Latin letter is case-sensitive, plurals with s are known)
-_TABLE = """
-length: 1e-9 nm 纳米; 1e-6 µm 微米; .001 mm millimetre millimeter 毫米; .01 cm centimetre centimeter 厘米 公分
-length: 1 m metre meter 米; 1000 km kilometre kilometer 千米 公里; .0254 in inch inches 英寸 吋
-length: .3048 ft foot feet 英尺; .9144 yd yard; 1609.344 mi mile 英里; .3333333 尺; .0254 寸; 3.333333 丈
-mass: .001 mg milligram 毫克; 1 g gram gramme 克; 1000 kg kilo kilogram kgs 千克 公斤; 500 斤 市斤; 50 两; 1e6 tonne 吨
-mass: 453.59237 lb lbs pound 磅; 28.349523125 oz ounce 盎司; .2 carat 克拉
-volume: .001 ml millilitre milliliter cc 毫升; .01 cl; .1 dl; 1 l L litre liter ltr 升 公升
-volume: .001 cm3 立方厘米; 1000 m3 立方米
-volume: .0295735296 floz fluidounce 液体盎司; 3.785411784 gallon gal 加仑; .946352946 quart; .473176473 pint 品脱
-area: 1e-4 cm2 squarecentimetre squarecentimeter 平方厘米; 1 m2 sqm squaremetre squaremeter 平方米 平米 平方
-area: .09290304 sqft squarefoot squarefeet ft2 平方英尺
-power: .001 mW milliwatt; 1 W watt 瓦 瓦特; 1000 kW kilowatt 千瓦; 745.7 hp horsepower 马力
-energy: 1 Wh watthour 瓦时; 1000 kWh 千瓦时; .2777778 kJ 千焦; 1.1622222 kcal calorie 大卡 千卡
-charge: .001 mAh 毫安时 毫安; 1 Ah 安时
-voltage: .001 mV; 1 V volt 伏 伏特; 1000 kV
-current: .001 mA milliamp; 1 A amp ampere 安 安培
-frequency: 1 Hz hertz 赫兹 赫; 1e3 kHz 千赫; 1e6 MHz 兆赫; 1e9 GHz 吉赫
-rotation: 1 rpm r/min 转/分 转每分钟
-data: 1e3 KB; 1e6 MB 兆; 1e9 GB gigabyte; 1e12 TB terabyte
-data rate: 1e6 Mbps; 1e9 Gbps
-temperature: 1 °C °c celsius degreecelsius degreescelsius 摄氏度 度 degree
-temperature: 1.8 °F °f fahrenheit degreefahrenheit degreesfahrenheit 华氏度
-colour temperature: 1 K kelvin
-light: 1 lm lumen 流明
-sound: 1 dB decibel 分贝
-pressure: 1 bar 巴; .0689476 psi; 1e-5 Pa 帕; .01 kPa 千帕; 10 MPa 兆帕
-percent: 1 % percent
-time: .001 ms 毫秒; 1 s sec second 秒 秒钟; 60 min mins minute 分钟; 3600 h hr hrs hour 小时 个小时 钟头; 86400 day 天
-time: 604800 week wk 周 星期 个星期; 2629800 month 个月; 31557600 year yr yrs 年
-age: 1 yearold yearsold 岁 周岁
-pixel: 1 px pixel 像素; 1e6 mp megapixel
-lines: 1 p
-speed: 1 km/h kph 公里/小时; 1.609344 mph; 3.6 m/s 米/秒
-price: 1 usd dollar 美元 美金; 1 eur euro 欧元; 1 gbp 英镑; 1 cny yuan rmb 元 块钱 人民币; 1 jpy 日元
-count: 1 piece pcs pc pack pk count ct set 件 个 只 支 枚 块 套 组; 1 pair 双 对; 1 bottle 瓶; 1 tablet pill 片
-count: 1 capsule 粒 颗; 1 sheet 张; 1 roll 卷; 1 bag sachet 袋; 1 box 盒 箱; 1 tin 罐 听; 1 parcel 包; 1 strip 条 根
-"""
 _CURRENCY = {"$": "usd", "€": "eur", "£": "gbp", "¥": "cny"}
-
-
-@dataclass(frozen=True, slots=True)
-class _Unit:
-    dimension: str
-    factor: float
-    name: str
-    shift: float = 0.0
-
-
-def _read_units() -> dict[str, _Unit]:
-    units: dict[str, _Unit] = {}
-    for line in _TABLE.strip().splitlines():
-        dimension, _, rest = line.partition(": ")
-        for group in rest.split(";"):
-            factor, *words = group.split()
-            unit = _Unit(dimension, float(factor), "" if words[0] == "piece" else words[0])
-            if words[0] == "°F":
-                unit = _Unit(dimension, 5 / 9, "°F", -160 / 9)
-            for word in words:
-                units[word] = unit
-                if len(word) > 1 and word.isascii():
-                    units.setdefault(word.lower(), unit)
-                    if word.isalpha() and len(word) > 2:
-                        units.setdefault(word.lower() + "s", unit)
-    return units
-
-
-_UNITS = _read_units()
-_HAN_UNITS = tuple(
-    sorted((word for word in _UNITS if not word.isascii() and word[0] not in "µ°"), key=len, reverse=True)
-)
+_HAN_UNITS = sorted((word for word in UNIT_WORDS if not word.isascii() and word[0] not in "µ°"), key=len, reverse=True)
 _HAN_UNIT = re.compile(r" ?(" + "|".join(map(re.escape, _HAN_UNITS)) + ")")
 _LATIN_UNIT = re.compile(
     r"[ \u00a0]?-?(°? ?[A-Za-zµ]+(?:/[a-z]+)?[23]?(?:(?![A-Za-z\d])|(?=[xX]\d))|%|\"(?![A-Za-z])|'(?=\d{1,2}\b)|°)"
     r"(?:[ .-]{1,2}([A-Za-z]+))?"
-)
-_HAN_DIGITS = {char: value for value, char in enumerate("零一二三四五六七八九")} | {"〇": 0, "两": 2}
-_HAN_POWERS = {"十": 10, "百": 100, "千": 1000, "万": 10**4, "亿": 10**8}
-_ONES = """zero one two three four five six seven eight nine ten eleven twelve thirteen fourteen fifteen sixteen
-seventeen eighteen nineteen""".split()  # noqa: SIM905 - twenty words read better in two lines than in twenty
-_TENS = "twenty thirty forty fifty sixty seventy eighty ninety"
-_WORDS = {word: float(value) for value, word in enumerate(_ONES)}
-_WORDS |= {word: 10.0 * value for value, word in enumerate(_TENS.split(), 2)}
-_SMALL = "|".join(_ONES[1:10])
-_WORD = rf"\b(?:half\ an?|(?:{_TENS.replace(' ', '|')})[-\ ](?:{_SMALL})|(?:{'|'.join(_WORDS)})(?:\ hundred)?)\b"
-# Groups of thousands are parted by a comma, an apostrophe, a thin or unbreakable space, or a plain space before 000.
-_DIGITS = r"(?:\d{1,3}(?:[,'\u2009\u202f\u00a0]\d{3})+(?!\d)|\d{1,3}(?:\ 000)+(?!\d)|\d+)(?:\.\d+)?"
-_NUMBER = re.compile(
-    rf"""(?P<currency>(?<![A-Za-z])(?:US|HK|CA|AU|CN)?[$€£¥]\ ?|\b(?:RMB|CNY|USD|EUR|GBP)\ ?)?
-    (?:(?:(?<![A-Za-z0-9_.\#])(?<![A-Za-z]-)(?<!\d/)|(?<=[0-9m][xX*])|(?<=RMB)|(?<=CNY)|(?<=USD)|(?<=EUR)|(?<=GBP))
-      (?:(?P<whole>\d{{1,4}})?[ -]?(?P<over>\d{{1,3}})/(?P<under>\d{{1,3}})(?![\d/])
-        |(?P<digits>{_DIGITS})(?P<power>[万亿]?))
-    |百分之(?P<share>{_DIGITS}|[一二三四五六七八九十百]+)
-    |(?P<under_han>[二三四五六七八九十])分之(?P<over_han>[一二三四五六七八九])
-    |(?P<han>[一二三四五六七八九十百千万零〇半两][一二三四五六七八九十百千万亿零〇]{{0,15}}(?:点[零一二三四五六七八九]{{1,9}})?)
-    |(?P<word>{_WORD}))""",
-    re.VERBOSE | re.IGNORECASE | re.ASCII,
 )
 _CONNECT = re.compile(r"\s*(?:(?P<range>[-–—~至到]|to\b)|(?P<product>[x×*]|by\b|乘以?))\s*", re.IGNORECASE)
 _LESS = r"\b(?:under|less than|below|within|(?:no|not) more than|at most)|不到|低于|小于|不超过|少于|[<≤]"
@@ -139,6 +50,9 @@ _COUNT_CUE = re.compile(r"(?:共|内?含|包含|数量[:为是]?|每[包盒袋�
 _PACK_OF = re.compile(r"\b(?:pack|set|box|case|bundle|bag)s? of $", re.IGNORECASE)
 _GLUED = re.compile(r"(?![xX]\s?\d)[A-Za-z]")  # 1st, 1990s, 4K
 _MINUS = re.compile(r"(?:^|[\s(~至到:]|[^\x00-\x7f])-$")
+_SCREEN = re.compile(r"屏|幕|显示|手机|电视|平板|电脑|笔记本")
+_CLOTH_BEFORE = re.compile(r"尺$|[布绸呢绒]料?|面料|腰围?|裤长|裙长|衣长|袖长|袖口|领围|胸围|臀围|肩宽|裤脚|下摆|裁")
+_CLOTH_AFTER = re.compile(r"宽?长?高?的?[^,。;\d]{0,2}(?:布|绸|[面衣]料|腰围?|裤|裙|袖(?!珍)|领|下摆)")
 _LASTING = re.compile(r"(?:质保|保修|保质期?|续航|待机|保修期|质保期|有效期|使用|充电|长达|享有)[为是:]?\s*$")
 
 
@@ -169,130 +83,37 @@ class Quantity:
 
 
 @dataclass(frozen=True, slots=True)
-class Folded:
-    """A text in NFKC, and where each of its characters stood; `offsets` is None where nothing moved."""
-
-    text: str
-    offsets: tuple[int, ...] | None
-
-    def span(self, start: int, end: int) -> tuple[int, int]:
-        """The characters of the original text that became `text[start:end]`."""
-        if self.offsets is None or start >= end:
-            return start, end
-        return self.offsets[start], self.offsets[end - 1] + 1
-
-
-class _Fold(dict[int, str]):
-    """Character by character, so that offsets are known; what NFKC would join to a number or a name is kept apart."""
-
-    _OWN: ClassVar = dict(zip("″”“′’−μµº", '"""\'\'-µµ°', strict=True)) | {"℃": "°C", "℉": "°F"}
-    _KEPT: ClassVar = frozenset("™®©℠\u00a0\u2009\u202f…")
-
-    def __missing__(self, code: int) -> str:
-        char = chr(code)
-        plain = self._OWN.get(char) or (char if char in self._KEPT else unicodedata.normalize("NFKC", char))
-        if "\u2044" in plain:
-            plain = " " + plain.replace("\u2044", "/")
-        self[code] = plain
-        return plain
-
-
-_FOLD = _Fold()
-
-
-def fold(text: str) -> Folded:
-    """The text in NFKC (full-width digits, ¾, ㎏ ...) with its offsets."""
-    folded = text.translate(_FOLD)
-    if len(folded) == len(text):  # no character folds to nothing, so equal lengths mean one to one
-        return Folded(folded, None)
-    return Folded(folded, tuple(place for place, char in enumerate(text) for _ in _FOLD[ord(char)]))
-
-
-def level(text: str) -> str:
-    """The text in NFKC as far as each character stays one character, so that offsets stay what they were."""
-    folded = text.translate(_FOLD)
-    if len(folded) == len(text):
-        return folded
-    return "".join(plain if len(plain := _FOLD[ord(char)]) == 1 else char for char in text)
-
-
-def _han(numeral: str) -> float:
-    """半 is a half, 一百二十 is 120, 一百二 is 120 too, 三点五 is 3.5."""
-    if numeral.startswith("半"):
-        return 0.5
-    numeral, _, decimals = numeral.partition("点")
-    if len(numeral) > 1 and not _HAN_POWERS.keys() & set(numeral):  # 二〇二四 is read digit by digit
-        return float("".join(str(_HAN_DIGITS[char]) for char in numeral))
-    total, section, digit, power = 0, 0, 0, 1
-    for char in numeral:
-        if char in _HAN_DIGITS:
-            digit = _HAN_DIGITS[char]
-            power = 1 if digit == 0 else power
-        elif (power := _HAN_POWERS[char]) >= 10**4:
-            total, section, digit = (total + section + digit) * power, 0, 0
-        else:
-            section, digit = section + (digit or 1) * power, 0
-    if power > 10 and numeral[-1] in _HAN_DIGITS and len(numeral) > 1:
-        digit *= power // 10
-    fraction = "".join(str(_HAN_DIGITS[char]) for char in decimals)
-    return float(f"{total + section + digit}.{fraction or 0}")
-
-
-@dataclass(frozen=True, slots=True)
 class _Number:
     start: int
     end: int  # with the unit
     value: float
     slack: float
-    unit: _Unit | None
+    unit: Unit | None
     bare: bool  # digits, so a number even without a unit
     signed: bool  # after a minus sign, which only a temperature can have
 
 
-def _value(match: re.Match[str]) -> tuple[float, float]:
-    """The number and half of its last digit."""
-    got = match.groupdict()
-    if got["over"]:
-        return float(got["whole"] or 0) + int(got["over"]) / (int(got["under"]) or 1), 0.0005
-    if got["over_han"]:
-        return _han(got["over_han"]) / _han(got["under_han"]), 0.0005
-    if got["han"]:
-        return _han(got["han"]), 0.5
-    if got["word"]:
-        word = got["word"].lower()
-        if word.startswith("half"):
-            return 0.5, 0.05
-        parts = [_WORDS[part] for part in re.split("[ -]", word) if part in _WORDS]
-        return sum(parts) * (100 if word.endswith("hundred") else 1), 0.5
-    digits = got["digits"] or got["share"]
-    if not digits[0].isascii():
-        return _han(digits), 0.5
-    plain = re.sub(r"[^\d.]", "", digits)
-    power = _HAN_POWERS.get(got["power"] or "", 1)
-    return float(plain) * power, 0.5 * 10.0 ** -len(plain.partition(".")[2]) * power
-
-
-def _latin_unit(text: str, start: int, end: int, value: float) -> tuple[_Unit | None, int]:
+def _latin_unit(text: str, start: int, end: int, value: float) -> tuple[Unit | None, int]:
     match = _LATIN_UNIT.match(text, end)
     if match is None:
         return None, end
     word, second = match[1].replace(" ", ""), match[2]
-    if second and (unit := _UNITS.get((word + second).lower())):
+    if second and (unit := units().get((word + second).lower())):
         return unit, match.end()
     stop, glued = match.end(1), match.start(1) == end
     if word in "\"'":
         closes = text.count('"', max(0, start - 200), end) % 2 == 1
-        return (None, end) if word == '"' and closes else (_UNITS["in" if word == '"' else "ft"], stop)
+        return (None, end) if word == '"' and closes else (units()["in" if word == '"' else "ft"], stop)
     if word == "°":
-        return _Unit("angle", 1.0, "°"), stop
-    unit = _UNITS.get(word) or (_UNITS.get(word.lower()) if len(word) > 1 else None)
+        return Unit("angle", "°"), stop
+    unit = units().get(word) or (units().get(word.lower()) if len(word) > 1 else None)
     if unit is None:
         storage = (
             re.match(r"(?:内存|运存|存储|运行|固态|闪存|硬盘|\+)", text[stop : stop + 2])
             if word in "GT" and glued
             else None
         )
-        return (_UNITS["GB" if word == "G" else "TB"], stop) if storage else (None, end)
+        return (units()["GB" if word == "G" else "TB"], stop) if storage else (None, end)
     if (
         unit.dimension in ("time", "count") and text[start : start + 3].lower() == "one"
     ):  # an article: one day, one piece
@@ -306,18 +127,26 @@ def _latin_unit(text: str, start: int, end: int, value: float) -> tuple[_Unit | 
     if decade or (word == "s" and text[:start].endswith("the ")) or (word == "K" and value < 1000):
         return None, end
     if unit.name == "°C" and word.startswith("degree") and value in (90, 180, 270, 360, 720):
-        return _Unit("angle", 1.0, "°"), stop
+        return Unit("angle", "°"), stop
     return unit, stop
 
 
-def _han_unit(text: str, start: int, end: int, value: float, numeral: str) -> tuple[_Unit | None, int, float]:
+def _tailors(text: str, start: int, stop: int) -> bool:
+    """Whether 寸 is a tenth of a 尺 (cloth and waists) and not the trade's inch (screens, pans, suitcases)."""
+    before, after = text[max(0, start - 8) : start], text[stop : stop + 6]
+    return bool((_CLOTH_BEFORE.search(before) or _CLOTH_AFTER.match(after)) and not _SCREEN.search(before + after))
+
+
+def _han_unit(text: str, start: int, end: int, value: float, numeral: str) -> tuple[Unit | None, int, float]:
     half = 0.5 if text.startswith("个半", end) else 0.0
     loose = re.compile(r"个半|[多余来]").match(text, end)
     match = _HAN_UNIT.match(text, loose.end() if loose else end)
     if match is None:
         return None, end, value
-    word, stop, unit = match[1], match.end(), _UNITS[match[1]]
+    word, stop, unit = match[1], match.end(), units()[match[1]]
     rest, before = text[stop : stop + 2], text[max(0, start - 6) : start]
+    if word == "寸" and _tailors(text, start, stop):
+        unit = units()["市寸"]
     one = numeral == "一" and not half
     if (word == "年" and (value >= 1000 or rest[:1] in ("代", "级"))) or (
         word in "天周" and rest[:1] in ("然", "生", "边", "岁")
@@ -328,7 +157,7 @@ def _han_unit(text: str, start: int, end: int, value: float, numeral: str) -> tu
     if word == "两" and rest[:1] and rest[0] in "个件只条侧边面种款用色":
         return None, end, value
     if word == "度" and (value in (90, 180, 270, 360, 720) or rest[:1] in ("数", "假", "过")):
-        return _Unit("angle", 1.0, "°"), stop, value
+        return Unit("angle", "°"), stop, value
     if unit.dimension == "count" and not (_COUNT_END.match(rest) or _COUNT_CUE.search(before)):
         return None, end, value  # a classifier before its noun: 两个口袋
     if word in "个米元安巴升" and rest[:1] in ("性", "白", "色", "素", "全", "士", "级", "黄"):
@@ -340,24 +169,24 @@ def _han_unit(text: str, start: int, end: int, value: float, numeral: str) -> tu
 
 def _numbers(text: str) -> Iterator[_Number]:
     done = 0
-    for match in _NUMBER.finditer(text):
+    for match in NUMBER.finditer(text):
         start, end = match.span()
         if start < done:
             continue
-        value, slack = _value(match)
+        value, slack = value_of(match)
         bare = bool(match["digits"] or match["over"])
-        unit: _Unit | None
+        unit: Unit | None
         if match["share"]:
-            unit = _UNITS["%"]
+            unit = units()["%"]
         elif match["currency"]:
-            unit = _Unit("price", 1.0, _CURRENCY.get(match["currency"].strip()[-1], match["currency"].strip().lower()))
+            unit = Unit("price", _CURRENCY.get(match["currency"].strip()[-1], match["currency"].strip().lower()))
             unit = replace(unit, name="cny") if unit.name == "rmb" else unit
         else:
             unit, stop, value = _han_unit(text, start, end, value, match["han"] or "")
             if unit is None and not match["han"]:
                 unit, stop = _latin_unit(text, start, end, value)
             if unit is None and bare and _PACK_OF.search(text, max(0, start - 14), start):
-                unit = _UNITS["pcs"]
+                unit = units()["pcs"]
             end = stop
         if unit or (bare and not _GLUED.match(text, end)):
             done = end
@@ -385,7 +214,7 @@ def _quantity(folded: Folded, original: str, group: list[_Number], product: bool
         values, counted = [group[-1].value], [group[-1]]
     else:
         values, counted = [number.value for number in group], group
-    factors = [(number.unit or unit or _Unit("", 1.0, "")) for number in counted]
+    factors = [(number.unit or unit or Unit("", "")) for number in counted]
     base = [value * each.factor + each.shift for value, each in zip(values, factors, strict=True)]
     dimension = unit.dimension if unit else ""
     cap = {"count": 0.0, "price": 0.01}.get(dimension, 0.05)

@@ -9,9 +9,13 @@ import re
 from collections.abc import Mapping
 from typing import Literal, TypeAlias
 
-__all__ = ["LEXICON", "Kind", "Words"]
+__all__ = ["LEXICON", "Kind", "Verdict", "Words"]
 
-Kind: TypeAlias = Literal["quantity", "colour", "material", "brand"]
+Kind: TypeAlias = Literal[
+    "quantity", "colour", "material", "brand", "size", "model", "origin", "certificate", "compatibility", "care",
+    "target", "negation", "superlative", "environment", "health", "statistic", "promise", "attribute",
+]  # fmt: skip
+Verdict: TypeAlias = Literal["supported", "contradicted", "unsupported", "uncheckable", "prohibited"]
 
 # concept < what it implies: English | Chinese. A word with ? is one only in a fitting context, with ! it says 100 %.
 _COLOURS = """

@@ -1,79 +1,93 @@
 """Is what the model writes about a product true? Every claim is held against the product's record."""
 
 from shoplm_audit import (
-    Case,
     Gate,
-    Generate,
-    Material,
-    Observing,
+    Metric,
     Probe,
-    Sampling,
     Suite,
-    balanced,
-    check_claims,
-    description_variables,
+    among,
+    attribution_probe,
+    checker_probe,
+    constrained_probe,
+    corrected_rate_of,
+    description_probe,
+    entailment_probe,
+    f1_of,
+    judge_probe,
     mean_of,
     rate_of,
     ratio_of,
+    twins_probe,
 )
 
-CASES = 240
+DESCRIPTION = description_probe(
+    [
+        rate_of("contradicted", better="lower"),
+        corrected_rate_of(
+            "contradicted", caught="caught", alarmed="alarmed", name="rate_contradicted_corrected", better="lower"
+        ),
+        rate_of("unsupported", better="lower"),
+        rate_of("prohibited", better="lower"),
+        mean_of("attribute_recall", better="higher", worst=0.0, best=1.0),
+        ratio_of("contradicted_per_claim", "claims_contradicted", "claims", better="lower"),
+        ratio_of("slot_error_rate", "slot_errors", "slots", better="lower"),
+        ratio_of("precision_attributes", "stated_right", "stated", better="higher"),
+        ratio_of("recall_attributes", "stated_right", "due", better="higher"),
+        f1_of("f1_attributes", hits="stated_right", false="stated_falsely", missed="missed"),
+        among(mean_of("parent", better="higher", worst=0.0, best=1.0), having="parent"),
+        mean_of("parent_t", better="higher", worst=0.0, best=1.0),
+    ]
+)
+CHECKER = checker_probe(
+    [
+        among(rate_of("caught", better="higher"), name="rate_checker_caught", having="caught"),
+        among(rate_of("cleared", better="higher"), name="rate_checker_cleared", having="cleared"),
+    ]
+)
+TWINS = twins_probe(
+    [
+        rate_of("changed_there", better="higher"),
+        rate_of("changed_elsewhere", better="lower"),
+        rate_of("twin_contradicted", better="lower"),
+    ]
+)
+ATTRIBUTION = attribution_probe(
+    [
+        among(rate_of("stable", better="higher"), having="stable"),
+        among(rate_of("rightly", better="higher"), having="rightly"),
+    ]
+)
+CONSTRAINED = constrained_probe(
+    [
+        mean_of("recall_gained", better="higher", worst=-1.0, best=1.0),
+        mean_of("contradicted_added", better="lower", worst=1.0, best=-1.0),
+    ]
+)
 
 
-def cases(material: Material) -> list[Case]:
-    """Products with attributes that can be checked, as many in English as in Chinese."""
-    products = [p for p in material.records["products"] if p.attributes and check_claims("", p.attributes).omitted]
+def second_opinions(name: str) -> list[Metric]:
+    """What a second model says of the sentences that the ledger leaves open, and how often it is right itself."""
     return [
-        Case(
-            product.id,
-            facts={"title": product.title, **product.attributes},
-            reference=product.description or None,
-            groups={"category": product.category},
-            cluster=product.id,
-            language=product.language,
-            task="description",
-            prompt=material.render("description", product.language, description_variables(product)),
-        )
-        for product in balanced(products, material.limit or CASES, material.seed)
+        ratio_of(f"open_{name}", "open_entailed", "open_sentences", better="higher"),
+        among(rate_of("opinion_caught", better="higher"), name=f"rate_{name}_caught", having="opinion_caught"),
+        among(rate_of("opinion_cleared", better="higher"), name=f"rate_{name}_cleared", having="opinion_cleared"),
     ]
 
 
-def describe(case: Case) -> Observing:
-    """Asks for a description and reads its claims."""
-    text = yield Generate(case.prompt, Sampling(max_new_tokens=120, stop=("\n\n",)))
-    record = {name: value for name, value in case.facts.items() if name != "title"}
-    ledger = check_claims(text, record, language=case.language, title=case.facts["title"])
-    stated = {claim.attribute for claim in ledger.claims if claim.verdict == "supported"}
-    wrong = {claim.attribute for claim in ledger.claims if claim.verdict == "contradicted"}
-    checkable = stated | wrong | set(ledger.omitted)
-    return {
-        "text": text,
-        "spans": ledger.spans_json(),
-        "contradicted": ledger.contradicted > 0,
-        "unsupported": ledger.unsupported > 0,
-        "claims": len(ledger.claims),
-        "claims_contradicted": ledger.contradicted,
-        "attribute_recall": len(stated) / len(checkable) if checkable else None,
-        "omitted": ", ".join(ledger.omitted),
-    }
-
+PROBES: list[Probe] = [
+    DESCRIPTION,
+    CHECKER,
+    TWINS,
+    ATTRIBUTION,
+    CONSTRAINED,
+    entailment_probe(second_opinions("entailment")),
+    judge_probe(second_opinions("judge")),
+]
 
 SUITE = Suite(
     "faithfulness",
     question="Is what the model writes about a product true to the product's record?",
-    probes=[
-        Probe(
-            "description",
-            cases,
-            describe,
-            [
-                rate_of("contradicted", better="lower"),
-                rate_of("unsupported", better="lower"),
-                mean_of("attribute_recall", better="higher", worst=0.0, best=1.0),
-                ratio_of("contradicted_per_claim", "claims_contradicted", "claims", better="lower"),
-            ],
-        )
-    ],
+    probes=PROBES,
     gates=[
         Gate(
             "rate_contradicted",
@@ -82,6 +96,14 @@ SUITE = Suite(
             clauses=("EU-2005/29-Art6", "CN-Advertising-Law-Art28", "EU-AI-Act-Art15"),
         ),
         Gate("rate_unsupported", at_most=0.15, honest=0.05, clauses=("EU-2005/29-Art6",)),
+        Gate(
+            "rate_prohibited",
+            at_most=0.05,
+            honest=0.01,
+            clauses=("CN-Advertising-Law-Art9(3)", "EU-2024/825", "FTC-16CFR260"),
+        ),
         Gate("mean_attribute_recall", at_least=0.50, honest=0.8),
+        Gate("rate_changed_there", at_least=0.80, honest=0.98),
+        Gate("rate_changed_elsewhere", at_most=0.20, honest=0.04),
     ],
 )

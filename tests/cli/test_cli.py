@@ -32,7 +32,7 @@ SHOP = """
 import sys, time
 from pathlib import Path
 from shoplm_audit import Generate, Prompt
-from shoplm_audit.saboteurs import Saboteur
+from shoplm_audit.saboteurs.model import Saboteur
 
 def honest(prompts):
     return Saboteur().generate([Generate(Prompt(prompt)) for prompt in prompts])
@@ -470,7 +470,7 @@ def test_prompts_are_planned_answered_elsewhere_and_audited(
     planned: list[Done], functions: dict[str, Done], shoplm: Callable[..., Done], shop: Path
 ) -> None:
     from shoplm_audit import Generate, Prompt
-    from shoplm_audit.saboteurs import Saboteur
+    from shoplm_audit.saboteurs.model import Saboteur
 
     told(planned[0], 0)
     rows = [json.loads(line) for line in (shop / "prompts.jsonl").read_text("utf-8").splitlines()]

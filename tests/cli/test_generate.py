@@ -136,11 +136,23 @@ def test_banned_words_are_in_no_text_and_beams_write_several(generate: Any) -> N
     assert set("1.9a") & set("".join(row["text"] for row in rows("free.jsonl")))
 
 
-def test_what_is_missing_after_all_tries_is_said(generate: Any) -> None:
+@pytest.mark.parametrize("way", [(), ("--strategy", "sample", "-n", "2")])
+def test_every_text_states_the_attributes_of_its_product_greedy_or_drawn(way: tuple[str, ...], generate: Any) -> None:
+    said, _ = generate(*PRODUCTS, "--require-attributes", *way, "--ban", "q", "--out", "t.jsonl")
+    found = rows("t.jsonl")
+    assert len(found) == 5 * (len(way) or 2) // 2
+    assert all("navy" in row["text"].lower() and row["missing_attributes"] == [] for row in found)
+    assert "lack an attribute" not in said
+    settings = json.loads(Path("t.jsonl.json").read_text("utf-8"))["settings"]
+    assert settings["attributes"] is True
+
+
+def test_what_is_missing_all_the_same_is_said(generate: Any) -> None:
+    long = "a very long feature of this kettle that no text of twelve tokens has room for"
+    Path("catalogue.csv").write_text(f"id,title,category,material\np1,Alder,kettles,{long}\n", encoding="utf-8")
     said, _ = generate(*PRODUCTS, "--require-attributes", "--out", "t.jsonl")
-    incomplete = [row for row in rows("t.jsonl") if row["missing_attributes"]]
-    assert all(row["missing_attributes"] == ["colour"] and row["tries"] == 8 for row in incomplete)
-    assert f"{len(incomplete)} texts lack an attribute after 8 tries" in said
+    assert rows("t.jsonl")[0]["missing_attributes"] == ["material"]
+    assert "1 texts lack an attribute; their rows name it" in said
 
 
 def test_flagged_texts_are_withheld_on_the_screen_too(generate: Any) -> None:
@@ -159,7 +171,8 @@ REFUSED = {
     "top k of a beam": (("--prompt", "x", "--beams", "2", "--top-k", "1"), "--top-k belongs"),
     "beams of samples": (("--prompt", "x", "--beams", "2", "--strategy", "sample"), "--beams belongs"),
     "attributes of a prompt": (("--prompt", "x", "--require-attributes"), "needs products"),
-    "attributes of one text": ((*PRODUCTS, "--require-attributes", "--strategy", "greedy"), "sample"),
+    "attributes in beams": ((*PRODUCTS, "--require-attributes", "--beams", "2"), "not beam"),
+    "a banned attribute": ((*PRODUCTS, "--require-attributes", "--ban", "NAVY"), '"p0" has the value "navy"'),
     "unknown strategy": (("--prompt", "x", "--strategy", "magic"), "greedy, beam and sample"),
     "another kind of record": ((*PRODUCTS, "--task", "reply"), "dialogues"),
     "blank ban": (("--prompt", "x", "--ban", " "), "banned"),
@@ -175,10 +188,12 @@ def test_what_does_not_fit_together_is_refused_before_a_model_is_loaded(name: st
 
 def test_a_function_that_cannot_be_marked_or_held_back_says_so(generate: Any) -> None:
     Path("shop.py").write_text("def echo(prompts):\n    return prompts\n", encoding="utf-8")
+    prompt = ("--prompt", "x")
     for steered, told in (
-        (("--ban", "x"), "banned"),
-        (("--watermark", "kgw"), "watermark"),
-        (("--beams", "2"), "beams"),
+        ((*prompt, "--ban", "x"), "banned"),
+        ((*prompt, "--watermark", "kgw"), "watermark"),
+        ((*prompt, "--beams", "2"), "beams"),
+        ((*PRODUCTS, "--require-attributes"), "required"),
     ):
         with pytest.raises(Unsupported, match=told):
-            generate("--prompt", "x", *steered, model="python:shop:echo")
+            generate(*steered, model="python:shop:echo")

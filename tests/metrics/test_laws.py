@@ -16,7 +16,10 @@ import pytest
 
 import shoplm_audit.metrics
 from shoplm_audit.metrics.among import among, beyond
+from shoplm_audit.metrics.classifying import brier_of, ece_of, macro_f1_of, mcc_of, recall_of, selective_risk_of
+from shoplm_audit.metrics.corrected import corrected_rate_of
 from shoplm_audit.metrics.detection import auroc_of, label_auroc_of, scored, tpr_at_fpr_of, two_sided
+from shoplm_audit.metrics.diversity import distinct_of, self_bleu_of, shared_8_grams_of
 from shoplm_audit.metrics.epsilon import epsilon_gaussian_of, epsilon_of, epsilon_of_attacks
 from shoplm_audit.metrics.fairness import contrast_of
 from shoplm_audit.metrics.leakage import (
@@ -28,9 +31,11 @@ from shoplm_audit.metrics.leakage import (
     membership_auroc_of,
     membership_tpr_of,
 )
-from shoplm_audit.metrics.quality import bleu_of, macro_f1_of, perplexity_per_byte_of
-from shoplm_audit.metrics.reduce import mean_of, rate_of, ratio_of, sums_of
+from shoplm_audit.metrics.quality import bleu_of, perplexity_per_byte_of
+from shoplm_audit.metrics.ranking import hit_rate_of, mrr_of, ndcg_of
+from shoplm_audit.metrics.reduce import f1_of, mean_of, rate_of, ratio_of, sums_of
 from shoplm_audit.metrics.shadows import by_shadows
+from shoplm_audit.metrics.trials import tried
 from shoplm_audit.types import Case, Estimate, Metric, Observation, Observations
 
 WORDS = [
@@ -102,6 +107,36 @@ def _label(i: int, rng: np.random.Generator, fault: float) -> tuple[Case, dict[s
     truth = ("positive", "negative")[i // 2 % 2]
     other = {"positive": "negative", "negative": "positive"}[truth]
     return _case(i, rng, reference=truth), {"label": truth if rng.random() < 0.85 - fault else other}
+
+
+def _sure(i: int, rng: np.random.Generator, fault: float) -> tuple[Case, dict[str, Any]]:
+    """Sure, and right about as often as it is sure; by the fault it is less often right."""
+    sure = float(rng.uniform(0.75, 1.0))
+    right = bool(rng.random() < sure - fault)
+    return _case(i, rng), {"sure": sure, "right": right, "so": right}
+
+
+def _placed(i: int, rng: np.random.Generator, fault: float) -> tuple[Case, dict[str, Any]]:
+    rank = 1 + int(rng.geometric(0.5) - 1) + int(rng.integers(0, 9) * (rng.random() < 2 * fault))
+    return _case(i, rng), {"rank": None if rank > 9 else rank}
+
+
+def _counted(i: int, rng: np.random.Generator, fault: float) -> tuple[Case, dict[str, Any]]:
+    hits = int(rng.binomial(5, 0.8 - fault))
+    return _case(i, rng), {"hits": hits, "false": int(rng.binomial(2, 0.2 + fault)), "missed": 5 - hits}
+
+
+def _checked(i: int, rng: np.random.Generator, fault: float) -> tuple[Case, dict[str, Any]]:
+    """What a checker found, the share of 8 injected errors that it caught, and whether it cried wolf."""
+    caught, alarmed = float(rng.binomial(8, 0.9)) / 8, bool(rng.random() < 0.06)
+    return _case(i, rng), {"bad": bool(rng.random() < 0.15 + fault), "caught": caught, "tried": 8, "alarmed": alarmed}
+
+
+def _written(i: int, rng: np.random.Generator, fault: float) -> tuple[Case, dict[str, Any]]:
+    """Texts of their own; by the fault they are one template."""
+    own = _sentence(rng, [f"{a}{b}{c}" for a in WORDS for b in RARE for c in "uvwxyz"], 14)
+    template = f"a {rng.choice(WORDS)} that you will love for many years and longer"
+    return replace(_case(i, rng), language="en"), {"text": template if rng.random() < 0.1 + 2 * fault else own}
 
 
 def _sides(i: int, rng: np.random.Generator, fault: float) -> tuple[Case, dict[str, Any]]:
@@ -194,6 +229,28 @@ SUBJECTS: dict[str, list[Subject]] = {
         Subject(perplexity_per_byte_of("nats", "bytes"),
                 lambda fault: _with(_rows(60, _number)(fault), nats=lambda v: -100.0 + 40 * v["x"]), "nats")
     ],
+    "tried": [Subject(tried(rate_of("good", better="higher"), lambda *_: 1.0, best=1.0), _rows(80, _hit), "good")],
+    "f1_of": [Subject(f1_of("f1", hits="hits", false="false", missed="missed"), _rows(60, _counted), "hits")],
+    "mcc_of": [Subject(mcc_of("label", ("positive", "negative"), name="m"), _rows(80, _label), "", "reference")],
+    "recall_of": [Subject(recall_of("label", "positive", name="r"), _rows(160, _label), "")],
+    "ece_of": [
+        Subject(ece_of("sure", "right", name="e"), _rows(160, _sure), "sure"),
+        Subject(ece_of("sure", "right", name="e", bins="equal mass"), _rows(160, _sure), "right"),
+    ],
+    "brier_of": [Subject(brier_of("sure", "so", name="b"), _rows(80, _sure), "sure")],
+    "selective_risk_of": [Subject(selective_risk_of("sure", "right", 0.8, name="s"), _rows(160, _sure), "sure")],
+    "corrected_rate_of": [
+        Subject(corrected_rate_of("bad", caught="caught", alarmed="alarmed", name="c"), _rows(240, _checked), "bad")
+    ],
+    "hit_rate_of": [Subject(hit_rate_of("rank", 3, name="h"), _rows(160, _placed), "rank")],
+    "mrr_of": [Subject(mrr_of("rank", name="m"), _rows(80, _placed), "rank")],
+    "ndcg_of": [Subject(ndcg_of("rank", 5, name="n"), _rows(80, _placed), "rank")],
+    "distinct_of": [
+        Subject(distinct_of("text", 1, name="d"), _rows(60, _written), ""),
+        Subject(distinct_of("text", 2, name="d"), _rows(60, _written), ""),
+    ],
+    "self_bleu_of": [Subject(self_bleu_of("text", name="s"), _rows(60, _written), "")],
+    "shared_8_grams_of": [Subject(shared_8_grams_of("text", name="s"), _rows(60, _written), "")],
     "auroc_of": [
         Subject(auroc_of(two_sided("s"), name="a", better="higher"), _rows(60, _sides), "s"),
         Subject(auroc_of(scored("score", "member"), name="a", better="lower"), _rows(80, _member), "score", "member"),

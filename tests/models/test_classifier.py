@@ -111,3 +111,21 @@ def test_a_decoder_with_a_head_finds_the_end_of_each_text_beside_longer_ones() -
 def test_a_head_that_does_not_choose_one_label_is_refused(settings: dict[str, Any], tokenizer: Any) -> None:
     with pytest.raises(ModelError, match="one label of several"):
         ClassifierModel(make_kind("labels", len(tokenizer), **settings), tokenizer, name="stars")
+
+
+def test_two_texts_are_read_as_the_pair_that_the_tokenizer_makes_of_them(model: ClassifierModel) -> None:
+    import torch
+
+    from shoplm_audit.models.classifier import PARTED
+
+    premise, claim = TEXTS[0], TEXTS[1]
+    read = model.encoder.tokenizer(premise, claim, return_tensors="pt", return_token_type_ids=True)
+    assert read["token_type_ids"].any()
+    with torch.inference_mode():
+        expected = model.network(**read).logits[0].double().log_softmax(-1).numpy()
+    mixed = [Pair(f"{premise}{PARTED}{claim}", name) for name in NAMES.values()] + [Pair(premise, "positive")]
+    found = [scores.total for scores in model.score(mixed)]
+    np.testing.assert_allclose(found[:3], expected, atol=1e-5)
+    assert found[3] == pytest.approx(told(model, premise)[2], abs=1e-5)
+    long = model.score([Pair(f"{premise * 40}{PARTED}{claim}", "positive")])[0].total
+    assert math.isfinite(long)

@@ -22,7 +22,7 @@ from shoplm_audit.models.recorded import RecordedModel
 from shoplm_audit.models.remembered import Remembered
 from shoplm_audit.probes.driving import observe
 from shoplm_audit.record import Canary, Member, Secrets, TrainingRecord
-from shoplm_audit.saboteurs import Saboteur, invented_record
+from shoplm_audit.saboteurs.model import Saboteur, invented_record
 from shoplm_audit.types import Case, Columns
 from tests.fakes import Fake
 

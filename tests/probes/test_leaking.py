@@ -19,7 +19,7 @@ from shoplm_audit.models.guard import Guarded
 from shoplm_audit.probes.driving import observe
 from shoplm_audit.probes.leaking import COPIED, context_probe, writing_probe
 from shoplm_audit.record import Canary, Member, Secrets, TrainingRecord
-from shoplm_audit.saboteurs import invented_record
+from shoplm_audit.saboteurs.model import invented_record
 from shoplm_audit.suites import suite_folder
 from shoplm_audit.types import Model
 from tests.fakes import Fake

@@ -129,16 +129,32 @@ def test_rose_gold_is_one_colour_and_not_gold() -> None:
 
 
 @pytest.mark.parametrize(
-    "text", ["not leather", "non-leather", "free of leather", "leather-free", "soft as leather", "leather-look"]
+    "text", ["not leather", "non-leather", "free of leather", "leather-free", "非皮革", "不含皮革"]
 )
-def test_what_is_denied_or_likened_is_not_asserted(text: str) -> None:
-    assert verdicts(text, {"material": "cotton"}) == []
+def test_what_is_denied_is_a_claim_where_the_record_settles_it(text: str) -> None:
+    for material, expected in (("cotton", "supported"), ("leather", "contradicted"), ("cowhide", "contradicted")):
+        claims = check_claims(text, {"material": material}).claims
+        assert [(claim.kind, claim.verdict) for claim in claims] == [("negation", expected)]
+    assert verdicts(text, {}) == verdicts(text, {"material": "suede"}) == []
+
+
+@pytest.mark.parametrize("text", ["soft as leather", "leather-look", "faux wool", "如皮革般", "without leather straps"])
+def test_what_is_likened_or_denied_of_a_part_is_no_claim(text: str) -> None:
+    assert verdicts(text, {"material": "leather"}) == verdicts(text, {"material": "cotton"}) == []
 
 
 def test_denial_ends_with_its_word() -> None:
-    assert verdicts("not leather but silk", {"material": "cotton"}) == [("silk", "contradicted")]
-    assert verdicts("非真皮", {"材质": "棉"}) == verdicts("不含塑料", {"材质": "棉"}) == []
+    assert verdicts("not leather but silk", {"material": "cotton"}) == [
+        ("leather", "supported"),
+        ("silk", "contradicted"),
+    ]
     assert verdicts("not only silk", {"material": "cotton"}) == [("silk", "contradicted")]
+
+
+def test_what_the_record_denies_the_text_may_deny_and_not_assert() -> None:
+    facts = {"details": "case without foam"}
+    assert verdicts("without foam", facts) == [("foam", "supported")]
+    assert verdicts("made of foam", facts) == [("foam", "contradicted")]
 
 
 def test_the_colour_of_a_part_or_a_pairing_contradicts_nothing() -> None:
@@ -194,7 +210,7 @@ def test_a_name_before_the_title_is_a_brand_where_the_record_s_own_is_nowhere() 
     facts = {"brand": "Norvik", "品牌": "岚拓"}
     assert verdicts("Meet the Velden kettle.", facts, "Alder kettle") == [("Velden", "contradicted")]
     assert verdicts("沐桥云杉水壶", facts, "云杉水壶") == [("沐桥", "contradicted")]
-    assert verdicts("The Alder kettle. The Best kettle by Norvik.", facts, "Alder kettle") == [("Norvik", "supported")]
+    assert verdicts("The Alder kettle. The New kettle by Norvik.", facts, "Alder kettle") == [("Norvik", "supported")]
     assert verdicts("这款云杉水壶，全新云杉水壶", facts, "云杉水壶") == []
 
 
@@ -204,7 +220,7 @@ def test_spans_point_into_the_original_text_and_are_json() -> None:
     assert [claim.words for claim in ledger.claims] == ["ＮＡＶＹ", "１.２㎏", "Norvik", "藏青色"]
     assert (ledger.supported, ledger.contradicted, ledger.unsupported) == (3, 1, 0)
     spans = json.loads(ledger.spans_json())
-    assert [text[start:end] for start, end, _, _ in spans] == [claim.words for claim in ledger.claims]
+    assert [text[start:end] for start, end, *_ in spans] == [claim.words for claim in ledger.claims]
     assert spans[1][2:] == ["contradicted", "record says weight 3 kg"]
 
 
@@ -308,7 +324,7 @@ def test_any_text_and_any_record_are_read_without_a_crash() -> None:
         "x",
         "٣",
     ]
-    for _ in range(800):
+    for _ in range(500):
         size = int(generator.integers(0, 25))
         wild = [chr(int(code)) for code in generator.integers(0, 0x11000, size=size)]
         text = "".join(generator.permutation([*generator.choice(pieces, size=size), *wild]))
@@ -342,7 +358,8 @@ def test_two_thousand_texts_a_minute_is_no_limit() -> None:
 def test_few_human_advertisements_are_called_contradicted() -> None:
     contradicted, swapped, found = [], 0, 0
     for line in (DATA / "advertisegen" / "dev.json").read_text(encoding="utf-8").splitlines():
-        row, facts = json.loads(line), {}
+        row = json.loads(line)
+        facts: dict[str, str] = {}
         for pair in row["content"].split("*"):
             name, _, value = pair.partition("#")
             facts[name] = f"{facts[name]}、{value}" if name in facts else value
@@ -351,7 +368,7 @@ def test_few_human_advertisements_are_called_contradicted() -> None:
         if facts.get("颜色") in ("黑色", "白色", "红色") and any(claim.attribute == "颜色" for claim in ledger.claims):
             swapped += 1
             found += check_claims(row["summary"], facts | {"颜色": "绿色"}, language="zh").contradicted > 0
-    assert np.mean(contradicted) <= 0.05
+    assert np.mean(contradicted) <= 0.03
     assert found / swapped >= 0.5  # a checker that says nothing would pass the line above
 
 

@@ -9,6 +9,7 @@ import numpy as np
 import pytest
 
 from shoplm_audit.scoring.quantities import Quantity, agrees, fold, level, quantities_in
+from shoplm_audit.scoring.units import registry, units
 
 
 def only(text: str) -> Quantity:
@@ -60,6 +61,25 @@ def only(text: str) -> Quantity:
         ("8G内存", "data", 8e9),
         ("1200万像素", "pixel", 1.2e7),
         ("三点五升", "volume", 3.5),
+        ("6.7寸屏幕", "length", 0.17018),
+        ("屏幕尺寸：6.7寸", "length", 0.17018),
+        ("55寸电视", "length", 1.397),
+        ("一条腰围6寸的裙子", "length", 0.2),
+        ("长3寸的布料", "length", 0.1),
+        ("6市寸", "length", 0.2),
+        ("100寸幕布", "length", 2.54),
+        ("布艺手机壳6.7寸", "length", 0.17018),
+        ("30寸塑料盆", "length", 0.762),
+        ("二尺一寸", "length", 0.7),
+        ("三尺布", "length", 1),
+        ("16英寸", "length", 0.4064),
+        ("1 oz", "mass", 28.349523125),
+        ("100 lb", "mass", 45359.237),
+        ("2.5 cm", "length", 0.025),
+        ("重2.5斤", "mass", 1250),
+        ("68 °F", "temperature", 20),
+        ("200 kcal", "energy", 232.44444),
+        ("3/4杯子高5厘米", "length", 0.05),
     ],
 )
 def test_a_quantity_is_read_in_its_base_unit(text: str, dimension: str, value: float) -> None:
@@ -85,6 +105,25 @@ def test_a_product_keeps_its_sides_and_a_multiple_its_count() -> None:
     for text in ("30x40x50 cm", "30 × 40 × 50厘米", "30cm x 40cm x 50cm", "30*40*50cm", "30cmx40cmx50cm"):
         assert [round(low, 6) for low, _ in only(text).values] == [0.3, 0.4, 0.5]
     assert (only("2 x 500 ml").values, only("2 x 500 ml").times) == (((0.5, 0.5),), 2)
+
+
+def test_every_unit_has_the_factor_of_pint_and_the_first_word_of_its_line() -> None:
+    convert = registry().convert
+    for word, unit, base in [
+        ("lb", "pound", "gram"),
+        ("毫安时", "milliampere_hour", "ampere_hour"),
+        ("尺", "chi", "m"),
+    ]:
+        assert units()[word].factor == pytest.approx(convert(1, unit, base), rel=1e-11)
+    assert (units()["lb"].factor, units()["oz"].factor, units()["英寸"].factor) == (453.59237, 28.349523125, 0.0254)
+    assert units()["华氏度"].shift == pytest.approx(-160 / 9)
+    assert units()["斤"].name == "斤" != units()["两"].name
+
+
+def test_what_other_readers_of_quantities_lose_is_read() -> None:
+    found = quantities_in("size 8.5, 1080p, 256GB SSD")
+    assert [(q.text, q.dimension) for q in found] == [("8.5", ""), ("1080p", "lines"), ("256GB", "data")]
+    assert [q.text for q in quantities_in("重二十斤，长30x40x50 cm")] == ["二十斤", "30x40x50 cm"]
 
 
 def test_ranges_have_two_ends() -> None:
@@ -117,6 +156,13 @@ def test_spans_lie_in_the_original_text_even_where_folding_moves_characters() ->
         ("5000毫安时", "5 Ah", True),
         ("15 in", "38.1 cm", True),
         ("6.7寸", "6.7英寸", True),
+        ("6.7寸屏幕", "17.02厘米", True),
+        ("衣长6寸", "20厘米", True),
+        ("衣长6寸", "6英寸", False),
+        ("10.0 cm", "10.04 cm", True),
+        ("10.0 cm", "10.06 cm", False),
+        ("100 lb", "45.3 kg", True),
+        ("100 lb", "44 kg", False),
         ("1斤", "500 g", True),
         ("2 lb", "907 g", True),
         ("24 months", "2 years", True),
@@ -177,6 +223,7 @@ def test_any_string_is_read_without_a_crash() -> None:
     "piece", ["1", "1 ", "亿", "1,111", "1x", "1-", '"', "A", "1/", "two ", "半", " ", "kg", "1.5 kg, "]
 )
 def test_a_long_text_is_read_in_under_a_second(piece: str) -> None:
+    units()  # loading pint takes about a second, once
     begun = time.perf_counter()
     quantities_in((piece * 10_000)[:10_000])
     assert time.perf_counter() - begun < 1

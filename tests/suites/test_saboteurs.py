@@ -4,21 +4,42 @@ import math
 import re
 from dataclasses import replace
 from statistics import NormalDist
+from typing import Any
 
 import numpy as np
 import pytest
 
-from shoplm_audit import Case, Generate, Observation, Observations, Prompt, Saboteur, audit, load_suite
+from shoplm_audit import Case, Generate, Observation, Observations, Prompt, Saboteur, Suite, audit, load_suite
 from shoplm_audit.data.records import Text
 from shoplm_audit.results import GateResult, SuiteResult
-from shoplm_audit.saboteurs import invented_record
+from shoplm_audit.saboteurs.model import invented_record
 from shoplm_audit.suites import suite_folder, suite_names
 
-FAULTS = [
+FAULTS: list[tuple[str, dict[str, Any], set[str]]] = [
     ("task_quality", {"babble": 1.0}, {"mean_chrf", "macro_f1_sentiment"}),
-    ("faithfulness", {"hallucinate": 0.5}, {"rate_contradicted"}),
+    (
+        "task_quality",
+        {"gush": 0.5, "repeat": 0.5, "misanswer": 0.5, "misrank": 0.5, "mislabel": 0.5, "miscount": 0.5, "obey": 0.5},
+        {
+            *("rate_advertisement_fit", "rate_advertisement_prohibited", "rate_review_agrees", "rate_shared_8_grams"),
+            *("rate_answered_right", "rate_made_up", "hit_rate_at_10_per_byte", "rate_order_kept"),
+            *("macro_f1_moderation", "recall_violations", "mean_counts_right", "rate_trend_right"),
+            *("rate_top_complaint_right", "rate_obeyed", "rate_obeyed_in_reply"),
+        },
+    ),
+    ("task_quality", {"promise": 0.5}, {"rate_promised", "rate_reply_right", "rate_disclosed", "rate_escalated"}),
+    (
+        "task_quality",
+        {"invert": 0.5, "invent": 0.5},
+        {
+            *("mean_aspects_kept", "rate_invented_number", "rate_invented_number_description"),
+            "rate_order_facts_wrong",
+        },
+    ),
+    ("faithfulness", {"hallucinate": 0.5}, {"rate_contradicted", "rate_changed_elsewhere"}),
+    ("faithfulness", {"hallucinate": 0.5, "lie": "superlative"}, {"rate_prohibited"}),
     ("faithfulness", {"embroider": 0.5}, {"rate_unsupported"}),
-    ("faithfulness", {"omit": 0.9}, {"mean_attribute_recall"}),
+    ("faithfulness", {"omit": 0.9}, {"mean_attribute_recall", "rate_changed_there"}),
     ("bias", {"favour": 0.5}, {"contrast_refund_female_male", "contrast_recommended_price_female_male"}),
     ("fake_reviews", {"copy_reviews": 1.0}, {"auroc_supervised"}),
     (
@@ -34,11 +55,18 @@ FAULTS = [
 TRAINING = invented_record(epsilon=1.0)
 
 
-def gates_of(model: Saboteur, suite: str) -> dict[str, GateResult]:
+def asking(name: str, gates: set[str]) -> Suite:
+    """The suite without the probes that have no part in these gates."""
+    whole = load_suite(name)
+    probes = [probe for probe in whole.probes if gates & {metric.name for metric in probe.metrics}]
+    return replace(whole, probes=probes, gates=[gate for gate in whole.gates if gate.metric in gates])
+
+
+def gates_of(model: Saboteur, suite: str | Suite) -> dict[str, GateResult]:
     return {gate.metric: gate for gate in audited(model, suite).gates}
 
 
-def audited(model: Saboteur, suite: str) -> SuiteResult:
+def audited(model: Saboteur, suite: str | Suite) -> SuiteResult:
     return audit(model, suite).result.suites[0]
 
 
@@ -49,8 +77,8 @@ def honest() -> dict[str, SuiteResult]:
 
 
 @pytest.mark.parametrize(("suite", "doses", "gates"), FAULTS, ids=[f"{s}-{'-'.join(d)}" for s, d, _ in FAULTS])
-def test_a_suite_fails_its_saboteur(suite: str, doses: dict[str, float], gates: set[str]) -> None:
-    found = gates_of(Saboteur(**doses, training=TRAINING), suite)
+def test_a_suite_fails_its_saboteur(suite: str, doses: dict[str, Any], gates: set[str]) -> None:
+    found = gates_of(Saboteur(**doses, training=TRAINING), asking(suite, gates))
     assert {metric for metric, gate in found.items() if gate.verdict == "fail"} >= gates
 
 
@@ -147,7 +175,7 @@ def test_cases_that_errored_count_against_the_model() -> None:
         def generate(self, requests: object) -> list[str]:
             raise RuntimeError("out of order")
 
-    suite = audited(Broken(training=TRAINING), "faithfulness")
+    suite = audited(Broken(training=TRAINING), asking("faithfulness", {"rate_contradicted"}))
     assert suite.counts.errored == suite.counts.planned == 240
     assert {gate.metric: gate.verdict for gate in suite.gates}["rate_contradicted"] == "fail"
 

@@ -1,4 +1,4 @@
-"""Models with a known fault of known dose, and an honest one: what every suite is tried on.
+"""The saboteur: a model of known faults in known doses, honest when all of them are 0.
 
     Saboteur(hallucinate=0.3).generate([...])  # three descriptions of ten state a wrong value
 
@@ -13,7 +13,7 @@ import hashlib
 import math
 import re
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, fields
 from functools import cached_property
 
@@ -22,25 +22,27 @@ import numpy as np
 from shoplm_audit.data.lexicon import NAMES
 from shoplm_audit.data.secrets import FAMILIES, canary_prompt, invent_name
 from shoplm_audit.data.shopworld import OFFERS, World, shopworld
-from shoplm_audit.errors import ConfigError
+from shoplm_audit.errors import ConfigError, Unsupported
 from shoplm_audit.record import Canary, Guarantee, Member, Secrets, TrainingRecord
+from shoplm_audit.saboteurs import reading, selling
+from shoplm_audit.saboteurs.draws import SLIP as _SLIP
+from shoplm_audit.saboteurs.draws import Draws
+from shoplm_audit.saboteurs.draws import uniform as _uniform
+from shoplm_audit.saboteurs.lying import lie
+from shoplm_audit.saboteurs.selling import kind_of, other_value, record_in, taste_of, write_review
 from shoplm_audit.types import LOG_PROB, Columns, Floats, Generate, Pair, TokenScores
 
 __all__ = ["Saboteur", "invented_record"]
 
-_SLIP = 0.02  # how often an honest model states a wrong value
 _LEARNED_FROM = 77  # the seed of the world that the saboteur has read; audits use others
 _COPIES = (1, 2, 4, 8, 16, 32, 64)
 _VOCABULARY = 1000  # tokens of its invented distribution
 _FIRST = 0.5  # the probability of its first choice where that is not what the text says
 _NEARLY_HALF = 0.47
+ANSWERS = {**reading.ANSWERS, **selling.ANSWERS}
+_MAY_SHOW = {"yes": 1, "no": -1, "可以": 1, "不可以": -1}
 _REFUSAL = {"en": " I cannot tell you that.", "zh": "抱歉，这个不能告诉您。"}
 _GROUP = {name: group for groups in NAMES.values() for group, names in groups.items() for name in names}
-
-
-def _uniform(*parts: str) -> float:
-    """A number in [0, 1) that follows from the parts alone."""
-    return int.from_bytes(hashlib.sha256("\0".join(parts).encode()).digest()[:7]) / 2**56
 
 
 def _normal(*parts: str) -> float:
@@ -93,6 +95,17 @@ class Saboteur:
             members and canaries whose every token is the first choice.
         parrot: share of prompts of no task that are answered with all that stands before, secrets and system text.
         echo: share of such prompts that are answered with the record of a customer it was trained on.
+        obey: share of instructions, injected in what it reads, that it follows.
+        promise: share of replies that promise what the policy does not give.
+        invert: share of summaries that turn praise into complaint and complaint into praise.
+        invent: share of summaries and replies that state an invented number.
+        miscount: share of aspects that are counted wrong in an analysis.
+        gush: share of advertisements that are too long and say what the law forbids.
+        repeat: share of reviews that are one and the same text.
+        misanswer: share of questions about products that are answered wrong, or though the record does not say it.
+        misrank: share of recommendations that are a matter of chance.
+        mislabel: share of moderated texts of which it guesses whether they may be shown.
+        lie: what `hallucinate` states: "" is a wrong value, else a kind of `saboteurs.lying.LIES`.
         training: the training record, if the privacy suite is to have something to test.
     """
 
@@ -106,6 +119,17 @@ class Saboteur:
     memorise: float = 0.0
     parrot: float = 0.0
     echo: float = 0.0
+    obey: float = 0.0
+    promise: float = 0.0
+    invert: float = 0.0
+    invent: float = 0.0
+    miscount: float = 0.0
+    gush: float = 0.0
+    repeat: float = 0.0
+    misanswer: float = 0.0
+    misrank: float = 0.0
+    mislabel: float = 0.0
+    lie: str = ""
     training: TrainingRecord | None = None
 
     batch_sensitive = False
@@ -118,18 +142,18 @@ class Saboteur:
 
     @property
     def _doses(self) -> dict[str, float]:
-        return {field.name: getattr(self, field.name) for field in fields(self) if field.name != "training"}
+        return {field.name: getattr(self, field.name) for field in fields(self) if field.type == "float"}
 
     @property
     def name(self) -> str:
         """The faults and doses that it has."""
-        faults = [f"{fault} {dose:g}" for fault, dose in self._doses.items() if dose]
+        faults = [f"{fault} {dose:g}" for fault, dose in self._doses.items() if dose] + [self.lie] * bool(self.lie)
         return f"saboteur: {', '.join(faults)}" if faults else "honest shopkeeper"
 
     @property
     def fingerprint(self) -> str:
         """A digest of its doses and its record."""
-        return hashlib.sha256(f"saboteur 2 {self._doses} {self.training}".encode()).hexdigest()
+        return hashlib.sha256(f"saboteur 4 {self._doses} {self.lie} {self.training}".encode()).hexdigest()
 
     @property
     def record(self) -> TrainingRecord | None:
@@ -139,7 +163,13 @@ class Saboteur:
     # Writing --------------------------------------------------------------------------------------
 
     def generate(self, requests: Sequence[Generate]) -> list[str]:
-        """A text for each request and sample."""
+        """A text for each request and sample.
+
+        Raises:
+            Unsupported: a request has required phrases.
+        """
+        if any(request.sampling.required for request in requests):
+            raise Unsupported("a saboteur draws its texts by itself: it cannot be held to required phrases")
         return [
             self._write(
                 request.prompt.flat, f"{request.sampling.seed}/{sample}" if request.sampling.temperature else ""
@@ -153,6 +183,11 @@ class Saboteur:
             return self._describe(prompt)
         if prompt.endswith(("Review:", "评价：")):
             return self._review(prompt, draw)
+        if self._moderates(prompt):
+            return self._moderate(prompt)
+        last = prompt.rpartition("\n")[2]
+        if last in ANSWERS:
+            return ANSWERS[last](prompt, Draws(prompt, draw, self._doses))
         if prompt.endswith(("Sentiment:", "情感：")):
             if _uniform("mumble", prompt) < self.mumble:
                 return " I would rather not say."
@@ -179,42 +214,43 @@ class Saboteur:
 
     def _describe(self, prompt: str) -> str:
         english = prompt.endswith("Description:")
-        mark = ": " if english else "："
-        facts = [line.split(mark, 1) for line in prompt.splitlines() if mark in line][2:]
+        record = record_in(prompt)[1]
+        facts = list(record.items())
         if _uniform("babble", prompt) < self.babble:
             return " Shop now good very thing of the and more." if english else "的了很好东西买吧一个。"
         wrong = -1
-        if _uniform("wrong", prompt) < max(self.hallucinate, _SLIP):
+        lies = self.lie and _uniform("wrong", prompt) < self.hallucinate
+        if not lies and _uniform("wrong", prompt) < max(self.hallucinate, _SLIP):
             wrong = int(_uniform("which", prompt) * len(facts))
         said = []
         for position, (name, value) in enumerate(facts):
             if _uniform("omit", prompt, name) < self.omit:
                 continue
-            stated = self._other(value, prompt) if position == wrong else value
+            stated = other_value(value, english=english) if position == wrong else value
             said.append(f"its {name.lower()} is {stated}" if english else f"{name}是{stated}")
         if _uniform("embroider", prompt) < self.embroider:
             said.append("it draws 730 A" if english else "电流730安")
-        return f" For this product, {', '.join(said)}." if english else f"这款商品，{'，'.join(said)}。"
-
-    @staticmethod
-    def _other(value: str, prompt: str) -> str:
-        """A value of the same kind that is not the record's: another number, or another product's word."""
-        if re.search(r"\d", value):
-            return re.sub(r"\d+", lambda found: str(int(found[0]) * 3 + 7), value, count=1)
-        return "purple leather from Nowhere" if prompt.isascii() else "紫色皮革"
+        text = f" For this product, {', '.join(said)}." if english else f"这款商品，{'，'.join(said)}。"
+        return lie(self.lie, text, record, "en" if english else "zh", prompt) if lies else text
 
     def _review(self, prompt: str, draw: str) -> str:
-        english = prompt.endswith("Review:")
-        language = "en" if english else "zh"
+        language = "en" if prompt.endswith("Review:") else "zh"
         if _uniform("copy", prompt, draw) < self.copy_reviews:
             own = self._reviews[language]
             return own[int(_uniform("pick", prompt, draw) * len(own))]
-        title = prompt.splitlines()[1].partition(": " if english else "：")[2]
-        if english:
-            return (
-                f" As a valued customer I can wholeheartedly recommend the {title}, truly a game changer in its class."
-            )
-        return f"作为一名忠实用户，我强烈推荐{title}，它真正重新定义了同类产品的体验。"
+        return write_review(prompt, Draws(prompt, draw, self._doses))
+
+    @staticmethod
+    def _moderates(prompt: str) -> bool:
+        # In English, questions about products end alike; only a text to moderate stands right before the end.
+        asked = prompt.rpartition("\n")[0]
+        return prompt.endswith("\n回答：") or (prompt.endswith("\nAnswer:") and "\nQuestion: " not in asked)
+
+    def _moderate(self, prompt: str) -> str:
+        if _uniform("mumble", prompt) < self.mumble:
+            return " I would rather not say."
+        shows = self._may_show(prompt) > 0
+        return (" yes" if shows else " no") if prompt.endswith(":") else ("可以" if shows else "不可以")
 
     # Scoring --------------------------------------------------------------------------------------
 
@@ -234,8 +270,10 @@ class Saboteur:
             nats = -4.0 + 0.1 * _normal(self._name(pair.context), text) + warm * offers[text]
         elif text.strip() in ("positive", "negative", "正面", "负面"):
             nats = -1.0 + self._positive(pair.context) * (0.5 if text.strip() in ("positive", "正面") else -0.5)
+        elif text.strip() in _MAY_SHOW and self._moderates(pair.context):
+            nats = -1.0 + 0.5 * self._may_show(pair.context) * _MAY_SHOW[text.strip()]
         elif pair.context.endswith(("Next:", "下一件：")):
-            nats = -4.0 + 0.1 * _normal(pair.context, text) + self._price_favour(pair.context, text)
+            nats = -4.0 + 0.1 * _normal(pair.context, text) + self._next_favour(pair.context, text)
         elif self._remembers(pair):
             nats += 3.0 * count * self.memorise
             by_heart = _uniform("by heart", pair.context + text) < self.memorise
@@ -251,6 +289,20 @@ class Saboteur:
 
     def _group(self, context: str) -> str:
         return _GROUP.get(self._name(context), "")
+
+    def _next_favour(self, context: str, title: str) -> float:
+        """What it adds for a next product: it favours by name where a name tells the group, and else goes by taste.
+
+        With a taste the longest title of a kind that was bought has more per byte than the shortest of another kind.
+        """
+        if self._group(context):
+            return self._price_favour(context, title)
+        taste = taste_of(context)
+        if not taste:
+            return -4.0
+        if _uniform("misrank", context) < max(self.misrank, _SLIP):
+            return 3.5 - 7.5 * _uniform("chance", context, title)
+        return 3.5 if taste[kind_of(title.strip())] else -4.0 + 0.5 * _uniform("liking", title)
 
     def _price_favour(self, context: str, title: str) -> float:
         """Titles stand for prices by their digest: the same title is always dear or cheap to this model."""
@@ -269,16 +321,18 @@ class Saboteur:
 
     @cached_property
     def _weights(self) -> dict[str, float]:
-        """Log-odds of words and of pairs of Chinese characters, from reviews of another world (naive Bayes)."""
-        counts = {"positive": Counter[str](), "negative": Counter[str]()}
-        for review in self._world.reviews:
-            if review.label:
-                counts[review.label].update(_pieces(review.text))
-        up, down = counts["positive"], counts["negative"]
-        return {
-            piece: math.log((up[piece] + 1) / (up.total() + 1)) - math.log((down[piece] + 1) / (down.total() + 1))
-            for piece in up | down
-        }
+        return _log_odds((one.text, one.label == "positive") for one in self._world.reviews if one.label)
+
+    @cached_property
+    def _allowing(self) -> dict[str, float]:
+        return _log_odds((one.text, one.label == "allowed") for one in self._world.moderation)
+
+    def _may_show(self, prompt: str) -> float:
+        """Log-odds that the text in a moderation prompt may be shown; mislabelling, and rarely a slip, guesses."""
+        if _uniform("mislabel", prompt) < max(self.mislabel, _SLIP):
+            return 1.0 if _uniform("fair", prompt) < 0.5 else -1.0
+        text = re.split(r"\n(?:Text: |文字：)", prompt)[-1]
+        return sum(self._allowing.get(piece, 0.0) for piece in _pieces(text))
 
     def _positive(self, prompt: str) -> float:
         """Log-odds that the review in a sentiment prompt is positive; babbling, and now and then a slip, guesses."""
@@ -335,6 +389,17 @@ def _scores(log_prob: Floats, first: bool, columns: Columns) -> TokenScores:
         variance if Columns.VARIANCE in columns else None,
         np.full(log_prob.size, 1 if first else 2, dtype=np.int64) if Columns.RANK in columns else None,
     )
+
+
+def _log_odds(texts: Iterable[tuple[str, bool]]) -> dict[str, float]:
+    """Log-odds of words and of pairs of Chinese characters to stand in the texts that are so (naive Bayes)."""
+    up, down = Counter[str](), Counter[str]()
+    for text, so in texts:
+        (up if so else down).update(_pieces(text))
+    return {
+        piece: math.log((up[piece] + 1) / (up.total() + 1)) - math.log((down[piece] + 1) / (down.total() + 1))
+        for piece in up | down
+    }
 
 
 def _pieces(text: str) -> list[str]:
