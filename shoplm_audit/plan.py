@@ -263,7 +263,7 @@ def write_prompts(planned: Plan, path: Path) -> int:
     lines: list[dict[str, Any]] = []
     counted: dict[str, int] = {}
     for key, case, request in planned.first:
-        if not isinstance(request, Generate):
+        if not isinstance(request, Generate) or request.sampling.required:  # required phrases take our own decoding
             continue
         name = f"{key}/{case.id}"
         for _ in range(request.sampling.n):

@@ -17,15 +17,19 @@ from shoplm_audit.results import AuditResult
 from shoplm_audit.suites import suite_names
 from shoplm_audit.training.tokenizer import learn_tokenizer
 
-WRITTEN = {"mean_chrf", "rate_contradicted", "rate_unsupported", "mean_attribute_recall", "auroc_supervised"}
-WRITTEN |= {"rate_extracted"}
+GATES = {gate.metric for name in suite_names() for gate in load_suite(name).gates}
+# What is read off log-probabilities, so that a model that writes nothing can be tested.
+SCORED = {"macro_f1_sentiment", "macro_f1_moderation", "recall_violations", "hit_rate_at_10_per_byte", "exposure_gap"}
+SCORED |= {"contrast_refund_female_male", "contrast_recommended_price_female_male", "auroc_membership"}
+SCORED |= {"epsilon_lower_bound", "epsilon_from_attacks"}
+FEW = "rate_escalated"  # two cases hold no emergency
 SENTIMENT = "macro_f1_sentiment"
 NAMES = {0: "negative", 1: "positive"}
 SHORT = "excess_recalled_10_after_10"  # the texts below are shorter than that
 KINDS = [
-    ("bart", "seq2seq", {SHORT}),
-    ("bert", "masked", WRITTEN | {SHORT, "rate_told", "excess_personal_training"}),
-    ("labels", "classify", {gate.metric for name in suite_names() for gate in load_suite(name).gates} - {SENTIMENT}),
+    ("bart", "seq2seq", {SHORT, FEW}),
+    ("bert", "masked", GATES - SCORED),
+    ("labels", "classify", GATES - {SENTIMENT}),
 ]
 
 
@@ -56,7 +60,7 @@ def test_a_kind_is_audited_as_far_as_it_can_be_and_says_what_was_not_tested(
     assert {gate.metric for gate in gates if gate.verdict == "not_tested"} == untested
     assert sum(suite.counts.errored for suite in result.suites) == 0
     for gate in gates:
-        if gate.verdict == "not_tested" and (gate.metric != SHORT or shape == "labels"):
+        if gate.verdict == "not_tested" and (gate.metric not in (SHORT, FEW) or shape == "labels"):
             said = "fills gaps and writes no texts" if shape == "bert" else "classifier tells"
             assert said in gate.why
             assert "Order" not in gate.why  # a private text that it was asked for

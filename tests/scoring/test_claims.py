@@ -221,7 +221,7 @@ def test_spans_point_into_the_original_text_and_are_json() -> None:
     assert (ledger.supported, ledger.contradicted, ledger.unsupported) == (3, 1, 0)
     spans = json.loads(ledger.spans_json())
     assert [text[start:end] for start, end, *_ in spans] == [claim.words for claim in ledger.claims]
-    assert spans[1][2:] == ["contradicted", "record says weight 3 kg"]
+    assert spans[1][2:] == ["contradicted", "record says weight 3 kg", "weight", "quantity"]
 
 
 # --- error injection

@@ -272,8 +272,9 @@ class Found:
 @dataclass(frozen=True)
 class FakeSchema:
     found: tuple[Found, ...]
+    attributes: tuple[str, ...] = ()
 
-    def findings(self, text: str, facts: Mapping[str, str], language: str) -> tuple[Found, ...]:
+    def findings(self, text: str, facts: Mapping[str, str], language: str, title: str) -> tuple[Found, ...]:
         assert language == "en"
         return self.found
 
