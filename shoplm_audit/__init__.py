@@ -209,6 +209,7 @@ if TYPE_CHECKING:
         bleu,
         chrf,
         rouge,
+        signature_of,
     )
     from shoplm_audit.scoring.parent import (
         parent,
@@ -315,7 +316,7 @@ _HOME = {
     "metrics.ranking": ("ESCI_GAINS", "hit_rate_of", "mrr_of", "ndcg", "ndcg_of", "rank_of"),
     "data.cells": ("language_of",),
     "data.public_texts": ("moderation_variables",),
-    "scoring.overlap": ("Rouge", "bleu", "chrf", "rouge"),
+    "scoring.overlap": ("Rouge", "bleu", "chrf", "rouge", "signature_of"),
     "metrics.trials": ("tried",),
     "probes.twins": ("twins_probe",),
     "scoring.schema": ("Schema", "schema_for"),
@@ -464,6 +465,7 @@ __all__ = [
     "shapley",
     "shared_8_grams_of",
     "shopworld",
+    "signature_of",
     "sums_of",
     "tpr_at_fpr_of",
     "tried",

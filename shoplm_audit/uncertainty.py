@@ -18,24 +18,29 @@ from scipy import special
 from shoplm_audit.types import Floats, Interval
 
 __all__ = [
+    "alike",
     "auroc",
     "auroc_difference",
     "auroc_interval",
     "bootstrap",
+    "bounded_mean",
     "cases_to_decide",
     "clopper_pearson",
     "cluster_sums",
     "contrast_interval",
+    "gaps_interval",
     "mcnemar_p",
     "paired_bootstrap",
     "power_of_rate",
     "rate_interval",
     "smallest_detectable",
     "threshold_at_fpr",
+    "unseen_bounds",
 ]
 
 Clusters = NDArray[np.int64]
 RESAMPLES = 10_000
+_DRAWS = 2_000  # of noise, of which only one high quantile is asked
 _AT_ONCE = 200_000  # weights of a bootstrap held together: what a core keeps at hand, thrice as fast as ten times more
 MIN_CLUSTERS = 10  # fewer resampled units than this give intervals that are far too narrow: undefined instead
 
@@ -83,6 +88,72 @@ def rate_interval(hits: Floats, clusters: Clusters, confidence: float = 0.95) ->
     return Interval(low, high, f"exact binomial, {effective:.0f} effective of {n} rows", groups)
 
 
+def unseen_bounds(value: float, n: float, bottom: float, top: float, confidence: float) -> tuple[float, float]:
+    """Bounds of a mean within [bottom, top] of which n independent units all showed this value.
+
+    What they did not show has a chance of at most 1 - (1 - confidence)^(1/n), and may lie at either end. At an end
+    these are the exact bounds of a rate of 0 or 1.
+
+    >>> [round(bound, 4) for bound in unseen_bounds(0.25, 100, 0.0, 1.0, 0.95)]
+    [0.2426, 0.2721]
+    """
+    if not n > 0:
+        return math.nan, math.nan
+    unseen = -math.expm1(math.log1p(-confidence) / n)
+    return value - unseen * (value - bottom), value + unseen * (top - value)
+
+
+def alike(rows: Floats, clusters: Clusters, statistic: Callable[[Floats], Floats]) -> float:
+    """How many independent clusters there are, N^2 / (sum of squared sizes), of which none moves the statistic; or nan.
+
+    Args:
+        rows: what is summed, (N, K).
+        clusters: the number of each row's cluster, (N,).
+        statistic: from sums (B, K) to values (B,).
+    """
+    sums, sizes = cluster_sums(rows, clusters), np.bincount(clusters)
+    if len(sums) < 2:
+        return math.nan
+    without = statistic(sums.sum(axis=0) - sums)
+    return float(clusters.size**2 / (sizes**2).sum()) if np.isfinite(without).all() and _constant(without) else math.nan
+
+
+def bounded_mean(
+    rows: Floats, clusters: Clusters, bottom: float, top: float, confidence: float = 0.95
+) -> tuple[float, float, str]:
+    """Bounds of a mean of values within [bottom, top] that need no resamples, and their method.
+
+    Where all clusters are equal they are `unseen_bounds`; else those of Chernoff and Hoeffding (1963, theorem 1), which
+    hold for any values within the ends. Clusters of different sizes count as N^2 / (sum of squared sizes).
+
+    Args:
+        rows: the value and 1, (N, 2).
+        clusters: the number of each row's cluster, (N,).
+        bottom: the lower end.
+        top: the upper end.
+        confidence: of each bound.
+    """
+    sums, slack = cluster_sums(rows, clusters), 1e-9 * (top - bottom)
+    if not len(sums) or not ((rows[:, 0] >= bottom - slack) & (rows[:, 0] <= top + slack)).all():
+        return math.nan, math.nan, "undefined: a case has no value within the ends"
+    n = float(sums[:, 1].sum() ** 2 / (sums[:, 1] ** 2).sum())
+    value = float(sums[:, 0].sum() / sums[:, 1].sum())
+    if _constant(sums[:, 0] / sums[:, 1]):
+        return *unseen_bounds(value, n, bottom, top, confidence), "exact, every cluster alike"
+    share, most = min(1.0, max(0.0, (value - bottom) / (top - bottom))), -math.log1p(-confidence) / n
+
+    def limit(end: float) -> float:
+        """The mean towards an end whose divergence from the one seen, which grows to there, is `most`."""
+        inside, outside = share, end
+        for _ in range(60):
+            middle = (inside + outside) / 2
+            divergence = special.rel_entr(share, middle) + special.rel_entr(1 - share, 1 - middle)
+            inside, outside = (middle, outside) if divergence <= most else (inside, middle)
+        return bottom + (top - bottom) * outside
+
+    return limit(0.0), limit(1.0), f"Chernoff-Hoeffding, {n:.0f} clusters"
+
+
 def cluster_sums(rows: Floats, clusters: Clusters) -> Floats:
     """Sums (N, K) rows within clusters to (G, K)."""
     _, index = np.unique(clusters, return_inverse=True)
@@ -91,12 +162,17 @@ def cluster_sums(rows: Floats, clusters: Clusters) -> Floats:
     return sums
 
 
+def _steps(draws: int, width: int) -> list[int]:
+    """How many draws of this width to hold at a time, together `draws`."""
+    step = max(1, _AT_ONCE // width)
+    return [min(step, draws - start) for start in range(0, draws, step)]
+
+
 def _resampled(sums: Floats, rng: np.random.Generator) -> Floats:
     """The sums of resampled clusters, (RESAMPLES, K), a bounded number of weights at a time."""
     groups = len(sums)
     parts = []
-    for start in range(0, RESAMPLES, step := max(1, _AT_ONCE // groups)):
-        count = min(step, RESAMPLES - start)
+    for count in _steps(RESAMPLES, groups):
         drawn = rng.integers(groups, size=(count, groups)) + groups * np.arange(count)[:, None]
         parts.append(np.bincount(drawn.ravel(), minlength=count * groups).reshape(count, groups) @ sums)
     return np.concatenate(parts)
@@ -183,6 +259,49 @@ def mcnemar_p(only_first: int, only_second: int) -> float:
     """
     n = only_first + only_second
     return 1.0 if n == 0 else min(1.0, 2 * float(special.bdtr(min(only_first, only_second), n, 0.5)))
+
+
+def gaps_interval(
+    rows: Floats, clusters: Clusters, confidence: float, rng: np.random.Generator, chance: float = 0.0
+) -> Interval:
+    """Bounds of a sum of absolute means, each between -1 and 1 and all together too (calibration error over bins).
+
+    Chance alone adds to absolute values, so that no percentile of resamples bounds them. Above: by the triangle
+    inequality the true sum, with its true signs, is at most what a linear sum could be. Below: off goes what noise
+    could have added, in full where a mean is not clearly other than 0 (selected as moments are by Andrews and Soares
+    2010).
+
+    Args:
+        rows: what is averaged, and 1 in the last column, (N, K + 1).
+        clusters: the number of each row's cluster, (N,).
+        confidence: of each bound.
+        rng: where the noise is drawn from.
+        chance: what the sum could be if all means were 0, where that is known better than from the rows.
+    """
+    sums = cluster_sums(rows, clusters)
+    groups, size = len(sums), float(rows[:, -1].sum())
+    if groups < MIN_CLUSTERS:
+        return Interval(math.nan, math.nan, f"undefined below {MIN_CLUSTERS} clusters", groups)
+    means = sums[:, :-1].sum(axis=0) / size
+    value = float(np.abs(means).sum())
+    pull = math.sqrt(groups / (groups - 1)) * (sums[:, :-1] - means * sums[:, -1:]) / size
+    step = float(special.stdtrit(groups - 1, confidence))
+    signed = pull @ np.sign(means)
+    error = math.sqrt(float((signed**2).sum()))
+    # Rare errors are skewed, and look less spread where they are few (Johnson 1978).
+    shift = float((signed**3).sum()) / (6 * error**3) * (1 + 2 * step**2) if error > 1e-12 else 0.0
+    clear = np.where(np.abs(means) > math.sqrt(math.log(groups)) * np.sqrt((pull**2).sum(axis=0)), means, 0.0)
+    draws = [
+        np.abs(clear + rng.standard_normal((count, groups)) @ pull).sum(axis=1) - np.abs(clear).sum()
+        for count in _steps(_DRAWS, groups)
+    ]
+    noise = float(np.quantile(np.concatenate(draws), confidence))
+    if value <= chance:
+        noise = max(noise, chance)
+    # Where nothing varies there is no noise to be seen.
+    least, most = unseen_bounds(value, size**2 / float((sums[:, -1] ** 2).sum()), 0.0, 1.0, confidence)
+    low, high = min(least, value - noise), max(most, value + max(0.0, step + shift) * error)
+    return Interval(max(0.0, low), min(1.0, high), "linear bound above, noise taken off below", groups)
 
 
 # AUROC --------------------------------------------------------------------------------------------

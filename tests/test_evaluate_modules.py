@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from shoplm_audit.errors import ConfigError
+from shoplm_audit.errors import ConfigError, DataError
 from shoplm_audit.evaluate_modules import METRICS, metric_folder
 
 ZH = ["这款手机配备6.7英寸AMOLED显示屏，电池容量5000mAh。", "这条裙子是纯棉的，穿着舒适透气。"]
@@ -89,6 +89,19 @@ def test_a_module_loads_offline_by_folder_and_agrees_with_what_it_is_made_of(
     assert found["signature"]
     assert module.description
     assert module.citation
+
+
+def test_short_texts_count_as_what_they_are(evaluate: Any, tmp_path: Path) -> None:
+    def loaded(name: str) -> Any:
+        return evaluate.load(metric_folder(name), cache_dir=str(tmp_path), keep_in_memory=True)
+
+    for text, language in (("纯棉", "zh"), ("red pan", "en"), ("ok", "en")):
+        alike = loaded("bleu").compute(predictions=[text], references=[text], language=language)
+        assert alike["bleu"] == pytest.approx(100)
+        assert loaded("shared_8_grams").compute(predictions=[text] * 9, language=language)["shared_8_grams"] == 1
+    assert loaded("distinct").compute(predictions=["红 蓝 绿"], language="zh")["expectation_adjusted"] == 1
+    with pytest.raises(DataError, match=r'"2000\.0"'):
+        loaded("ranking").compute(predictions=[["a"]], references=[["a"]], relevance=[[2000.0]])
 
 
 @pytest.mark.parametrize("name", ["bleu", "rouge", "self_bleu", "shared_8_grams", "mcc"])

@@ -5,7 +5,7 @@ from typing import Any
 import numpy as np
 import pytest
 
-from shoplm_audit import Generate, Pair, Prompt, Prompts, Sampling
+from shoplm_audit import Generate, Pair, Prompt, Prompts, Sampling, language_of
 from shoplm_audit.data.secrets import FAMILIES
 from shoplm_audit.saboteurs.model import Saboteur, invented_record
 from shoplm_audit.types import LOG_PROB, Columns, TokenScores
@@ -100,7 +100,9 @@ KETTLE: dict[str, dict[str, Any]] = {
 
 def said(task: str, language: str, /, system: str = "", **more: Any) -> str:
     """The honest answer, or that of the doses among `more`."""
-    doses = {key: more.pop(key) for key in [*more] if key in ("gush", "repeat", "misanswer", "misrank", "mislabel")}
+    doses = {
+        key: more.pop(key) for key in [*more] if key in ("gush", "repeat", "stray", "misanswer", "misrank", "mislabel")
+    }
     prompt = Prompts(system=system).render(task, language, KETTLE[language] | more)
     return Saboteur(**doses).generate([Generate(prompt)])[0]
 
@@ -139,6 +141,13 @@ def test_reviews_differ_from_product_to_product_unless_they_are_repeated() -> No
         honest = {said("review", language, stars=str(1 + i % 5), title=f"{i}") for i in range(30)}
         assert len(honest) == 30
         assert len({said("review", language, stars="5", title=f"{i}", repeat=1.0) for i in range(5)}) == 1
+        other = {"en": "zh", "zh": "en"}[language]
+        assert language_of(said("review", language, stars="5", title="", stray=1.0)) == other
+
+
+def test_a_parrot_describes_with_the_prompt() -> None:
+    prompt = Prompts().render("description", "en", KETTLE["en"])
+    assert Saboteur(parrot=1.0).generate([Generate(prompt)]) == [f" {prompt.flat}"]
 
 
 @pytest.mark.parametrize(

@@ -22,6 +22,8 @@ _FORMS: Mapping[str, Form] = {
     "generation": "text",
 }
 _CANDIDATES = re.compile(r"候选[^：:\n]*[：:]([^\n]+)")
+_INTENTS = re.compile(r"候选意图有['‘“\"]([^'’”\"]+)")
+_CLOSED = (("是", "否"), ("有", "没有"), ("能", "不能"), ("可以", "不可以"))
 
 
 def exercise_of(values: Mapping[str, object], layout: str, where: str) -> Exercise:
@@ -58,10 +60,18 @@ def _shopbench(values: Mapping[str, object], where: str) -> Exercise:
 
 def _ecom_qa(values: Mapping[str, object], where: str) -> Exercise:
     prompt, gold = _text(values, "prompt"), _text(values, "gt")
-    found = _CANDIDATES.search(prompt)
-    labels = tuple(one.strip() for one in re.split("[,，、]", found[1]) if one.strip()) if found else ()
-    form: Form = "label" if gold in labels else "short"
     system = str(values.get("system_prompt", "") or "").strip()
+    found, intents = _CANDIDATES.search(prompt), _INTENTS.search(system)
+    listed = found[1] if found else re.sub("（[^）]*）", "", intents[1]) if intents else ""
+    labels = tuple(one.strip() for one in re.split("[,，、]", listed) if one.strip())
+    answers = tuple(one.strip() for one in re.split("[,，、]", gold) if one.strip())
+    form: Form = "short"
+    if gold in labels:
+        form = "label"
+    elif len(answers) > 1 and set(answers) <= set(labels):
+        return Exercise(where, "ChineseEcomQA", _task(values), "entities", prompt, answers, (), labels, system, "zh")
+    elif closed := next((pair for pair in _CLOSED if gold in pair), None):
+        form, labels = "label", closed
     return Exercise(where, "ChineseEcomQA", _task(values), form, prompt, (gold,), (), labels, system, "zh")
 
 

@@ -9,7 +9,7 @@ from dataclasses import replace
 
 import numpy as np
 
-from shoplm_audit.metrics.reduce import rate_of
+from shoplm_audit.metrics.reduce import added, rate_of
 from shoplm_audit.types import Estimate, Metric, Observations
 
 __all__ = ["among", "beyond"]
@@ -77,8 +77,7 @@ def beyond(column: str, control: str, *, name: str) -> Metric:
         return rate.difference(told(observations, control), told(observations, column), confidence, rng)
 
     def difference(old: Observations, new: Observations, confidence: float, rng: np.random.Generator) -> Estimate:
-        first, second = estimate(old, confidence, rng), estimate(new, confidence, rng)
-        low, high = second.low - first.high, second.high - first.low
-        return Estimate(second.value - first.value, low, high, second.n, "bounds added")
+        half = (1 + confidence) / 2
+        return added(estimate(old, half, rng), estimate(new, half, rng))
 
     return Metric(name, estimate, difference, "lower", f"rate|{column}-{control}|paired")

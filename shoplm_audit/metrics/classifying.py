@@ -18,7 +18,7 @@ from numpy.typing import NDArray
 from shoplm_audit import uncertainty
 from shoplm_audit.errors import DataError
 from shoplm_audit.metrics.ranking import with_column
-from shoplm_audit.metrics.reduce import mean_of, rate_of, sums_of
+from shoplm_audit.metrics.reduce import added, mean_of, rate_of, sums_of
 from shoplm_audit.types import Estimate, Floats, Metric, Observation, Observations, Value
 
 __all__ = [
@@ -26,6 +26,7 @@ __all__ = [
     "mcc_of", "recall_of", "selective_risk", "selective_risk_of",
 ]  # fmt: skip
 
+_LABELS = 1_000  # times that labels of a calibrated model are drawn
 Bins: TypeAlias = Literal["(lo,hi]", "[lo,hi)", "equal mass"]
 
 
@@ -117,7 +118,20 @@ def _of_tables(name: str, column: str, classes: Sequence[str], statistic: Callab
         method = f"exact binomial of the rarest class, {fewest} units"
         return Estimate(found.value, min(low, found.value), max(high, found.value), found.n, method)
 
-    return replace(bootstrapped, estimate=estimate)
+    return _changing(replace(bootstrapped, estimate=estimate))
+
+
+def _changing(metric: Metric) -> Metric:
+    """The metric, whose change has the bounds of both runs added where no paired resample differs."""
+
+    def difference(first: Observations, second: Observations, confidence: float, rng: np.random.Generator) -> Estimate:
+        found = metric.difference(first, second, confidence, rng)
+        if math.isnan(found.value) or not math.isnan(found.low):
+            return found
+        half = (1 + confidence) / 2
+        return added(metric.estimate(first, half, rng), metric.estimate(second, half, rng))
+
+    return replace(metric, difference=difference)
 
 
 def macro_f1_of(column: str, labels: Sequence[str], *, name: str) -> Metric:
@@ -214,9 +228,11 @@ def ece(confidence: Floats, correct: Floats, *, bins: Bins = "(lo,hi]", count: i
 
 
 def ece_of(confidence: str, correct: str, *, name: str, bins: Bins = "(lo,hi]", count: int = 10) -> Metric:
-    """Expected calibration error, 0 to 1 (`ece`), with a cluster bootstrap within the bins of all cases.
+    """Expected calibration error, 0 to 1 (`ece`), with bounds that know how much of it is chance.
 
-    A case without an answer counts as one that was sure and wrong, in a bin of its own, where nothing makes up for it.
+    The lower bound (`uncertainty.gaps_interval`) is 0 where labels drawn with the very confidences, which are
+    calibrated, show as much (consistency bars, Bröcker and Smith 2007). The value is as it is defined, chance and all.
+    A case without an answer counts as sure and wrong, in a bin of its own, where nothing makes up for it.
 
     Args:
         confidence: a column, of the answer that was given, 0 to 1.
@@ -226,21 +242,50 @@ def ece_of(confidence: str, correct: str, *, name: str, bins: Bins = "(lo,hi]", 
         count: of bins.
     """
 
+    def known(observations: Observations) -> tuple[NDArray[np.int64], Floats, NDArray[np.int64]]:
+        """The rows with an answer, how sure each was, and its bin."""
+        scored = np.flatnonzero(np.array([row.status == "scored" for row in observations], dtype=bool))
+        sure = _probabilities(observations.numbers(confidence)[scored])
+        return scored, sure, _bins_of(sure, bins, count)
+
     def rows(observations: Observations) -> Floats:
-        sure, right = _probabilities(observations.numbers(confidence)), observations.numbers(correct)
-        lost = np.array([row.status != "scored" for row in observations], dtype=bool)
+        scored, sure, place = known(observations)
         table = np.zeros((len(observations), count + 2))
-        table[:, -1] = 1.0
-        known = np.flatnonzero(~lost)
-        table[known, _bins_of(sure[known], bins, count)] = right[known] - sure[known]
-        table[lost, count] = 1.0
+        table[:, -2:] = 1.0
+        table[scored, -2] = 0.0
+        table[scored, place] = observations.numbers(correct)[scored] - sure
         return table
 
     def statistic(sums: Floats) -> Floats:
         with np.errstate(divide="ignore", invalid="ignore"):
             return np.asarray(np.abs(sums[:, :-1]).sum(axis=1) / sums[:, -1])
 
-    return sums_of(name, rows, statistic, better="lower", signature=f"ece|{count} bins {bins}|unparsed:sure and wrong")
+    def chance(observations: Observations, level: float, rng: np.random.Generator) -> float:
+        """What a calibrated model exceeds with the chance 1 - level; the labels of a cluster fall together."""
+        scored, sure, place = known(observations)
+        clusters, bin_of = observations.clusters, np.eye(count)[place] / len(observations)
+        groups = int(clusters.max()) + 1
+        shown = np.concatenate(
+            [
+                np.abs(((rng.random((draws, groups))[:, clusters[scored]] < sure) - sure) @ bin_of).sum(axis=1)
+                for draws in [_LABELS // 10] * 10  # held together
+            ]
+        )
+        return float(np.quantile(shown, level))
+
+    told = f"ece|{count} bins {bins}|unparsed:sure and wrong"
+    plain = sums_of(name, rows, statistic, better="lower", signature=told)
+
+    def estimate(observations: Observations, confidence: float, rng: np.random.Generator) -> Estimate:
+        table = rows(observations)
+        if not len(observations) or np.isnan(table).any():
+            return Estimate(math.nan, math.nan, math.nan, len(observations), "undefined: a case has no value")
+        could = chance(observations, confidence, rng)
+        found = uncertainty.gaps_interval(table, observations.clusters, confidence, rng, could)
+        value = float(statistic(table.sum(axis=0, keepdims=True))[0])
+        return Estimate(value, found.low, found.high, found.n, f"{found.method}; {could:.3g} could be chance")
+
+    return _changing(replace(plain, estimate=estimate))
 
 
 def brier(probability: Floats, label: Floats) -> float:
@@ -354,4 +399,4 @@ def selective_risk_of(confidence: str, correct: str, coverage: float, *, name: s
         value = float(wrong[kept].mean()) if kept.any() else math.nan
         return Estimate(value, found.low, found.high, found.n, f"{found.method}, threshold held")
 
-    return replace(paired, estimate=estimate)
+    return _changing(replace(paired, estimate=estimate))

@@ -1,15 +1,22 @@
 """Rates corrected for the error of the checker that found them: by injected errors, or by what people say.
 
-    3.0 % of texts called contradicted by a checker of sensitivity 0.90 and specificity 0.99 -> 2.2 % are
+    3.0 % of texts called contradicted by a checker of sensitivity 0.90 and specificity 0.99
+    -> 3.3 %, from below Rogan and Gladen's 2.2 % to above 3.3 %
 
-Rogan and Gladen (1978): pi = (p + sp - 1) / (se + sp - 1). Prediction-powered inference (arXiv 2301.09633, with known
+Rogan and Gladen (1978): pi = (p + sp - 1) / (se + sp - 1). The specificity is measured on texts of people, who err too:
+what the checker says against these is a false alarm or a real error, and nobody knows which. So the lower bound is that
+of Rogan and Gladen, for whom all are false; the value and the upper bound are those of p / se, for which all are real.
+Prediction-powered inference (arXiv 2301.09633, with known
 unequal probabilities of being labelled arXiv 2403.03208): pi = mean f + sum over the labelled of (y - f) / probability,
 over N. The uncertainty of the checker's own error is in both intervals.
 """
 
 from __future__ import annotations
 
+import json
 import math
+from collections import defaultdict
+from collections.abc import Callable
 from dataclasses import dataclass, replace
 
 import numpy as np
@@ -24,6 +31,7 @@ __all__ = ["corrected_rate_of", "ppi"]
 _FEWEST = 20  # cases, or labels, below which nothing is said of the checker's error, or only by exact bounds
 _EVENTS = 10  # of a kind (findings, misses, false alarms, wrong findings) below which a bootstrap's tail is not there
 _INFORMATIVE = 0.1 + 1e-9  # se + sp - 1 up to which the checker tells hardly more than a coin
+_BLIND = 0.5  # of the errors of a kind, or in an attribute, of which a checker has to find as many to correct anything
 _HITS, _CASES, _CAUGHT, _TRIED, _ALARMS, _CHECKED = range(6)
 
 
@@ -34,10 +42,17 @@ def _corrected(p: Floats, sensitivity: Floats, specificity: Floats) -> Floats:
         return np.where(tells > _INFORMATIVE, np.clip((p + specificity - 1) / tells, 0.0, 1.0), np.nan)
 
 
-def _of_sums(sums: Floats) -> Floats:
+def _least(sums: Floats) -> Floats:
+    """The rate where all alarms on references are false, of sums (B, 6)."""
     with np.errstate(divide="ignore", invalid="ignore"):
         p = sums[:, _HITS] / sums[:, _CASES]
         return _corrected(p, sums[:, _CAUGHT] / sums[:, _TRIED], 1 - sums[:, _ALARMS] / sums[:, _CHECKED])
+
+
+def _most(sums: Floats) -> Floats:
+    """The rate where all alarms on references are real errors, of sums (B, 6)."""
+    with np.errstate(divide="ignore", invalid="ignore"):
+        return _corrected(sums[:, _HITS] / sums[:, _CASES], sums[:, _CAUGHT] / sums[:, _TRIED], np.ones(len(sums)))
 
 
 @dataclass(frozen=True, slots=True)
@@ -53,13 +68,31 @@ class _Bounds:
         found = uncertainty.rate_interval(hits, clusters, confidence)
         return cls(float(hits.mean()), found.low, found.high)
 
+    @classmethod
+    def of_shares(cls, shares: Floats, clusters: NDArray[np.int64], confidence: float) -> _Bounds:
+        """Of a mean of numbers between 0 and 1, which varies no more than a rate does; a cluster is one case."""
+        _, sizes = np.unique(clusters, return_counts=True)
+        units = float(shares.size**2 / (sizes**2).sum())
+        value = float(shares.mean())
+        return cls(value, *uncertainty.clopper_pearson(value * units, units, confidence))
+
+
+@dataclass(frozen=True, slots=True)
+class _Group:
+    """The errors of one kind, or in one attribute: in how many cases they were tried, and which share was found."""
+
+    name: str
+    cases: int
+    caught: float
+
 
 @dataclass(frozen=True, slots=True)
 class _Rows:
-    """The columns of one metric: what is summed (N, 6), and the clusters (N,)."""
+    """The columns of one metric: what is summed (N, 6), the clusters (N,), and the group that is found least."""
 
     table: Floats
     clusters: NDArray[np.int64]
+    weakest: _Group | None = None
 
     @property
     def lacking(self) -> str:
@@ -70,9 +103,22 @@ class _Rows:
             cases = np.unique(self.clusters[self.table[:, column] > 0]).size
             if cases < _FEWEST:
                 return f"undefined: {what} on {cases} cases tell too little of the checker, {_FEWEST} are needed"
-        if np.isnan(_of_sums(self.table.sum(axis=0, keepdims=True))[0]):
+        if np.isnan(_least(self.table.sum(axis=0, keepdims=True))[0]):
             return f"undefined: sensitivity {self.sensitivity:.2f} and specificity {self.specificity:.2f} tell nothing"
+        if self.weakest and self.weakest.caught < _BLIND:
+            return f"undefined: of errors {self.weakest.name} the checker finds {self.weakest.caught:.2f} only"
         return ""
+
+    @property
+    def told(self) -> str:
+        """What a reader has to know of the checker."""
+        tried, checked = self.table[:, _TRIED].sum(), self.table[:, _CHECKED].sum()
+        told = f"checker: sensitivity {self.sensitivity:.3f} on {tried:.0f} texts with errors put in place of their "
+        told += f"own words, which was possible in {tried / checked:.0%} of the shop's texts"
+        if self.weakest:
+            told += f"; least of errors {self.weakest.name}: {self.weakest.caught:.2f} in {self.weakest.cases}"
+        told += f"; alarms on the shop's own texts: {1 - self.specificity:.1%} of {checked:.0f}; they count as false "
+        return told + "alarms in the lower bound and as real errors in the value and the upper bound"
 
     @property
     def sensitivity(self) -> float:
@@ -92,13 +138,10 @@ class _Rows:
     def bounds(self, confidence: float) -> tuple[_Bounds, _Bounds, _Bounds]:
         """Exact bounds of the rate, the sensitivity and the specificity."""
         hits, _, caught, tried, alarms, checked = self.table.T
-        times = tried.astype(np.int64)
-        order = np.arange(times.sum()) - np.repeat(np.cumsum(times) - times, times)  # 0, 1, ... within a case
-        found = (order < np.repeat(np.round(caught), times)).astype(np.float64)
-        is_checked = checked > 0
+        is_tried, is_checked = tried > 0, checked > 0
         return (
             _Bounds.of(hits, self.clusters, confidence),
-            _Bounds.of(found, np.repeat(self.clusters, times), confidence),
+            _Bounds.of_shares(caught[is_tried], self.clusters[is_tried], confidence),
             _Bounds.of(1 - alarms[is_checked], self.clusters[is_checked], confidence),
         )
 
@@ -106,17 +149,18 @@ class _Rows:
         """Bounds from the exact ones of all three: how far each alone moves the corrected rate, squared and added.
 
         Zou and Donner's recovery of variances (2008). The rate grows with p and the specificity and falls with the
-        sensitivity. Where fewer texts are called wrong than false alarms alone would be, so that it is below 0, the
-        distances count from 0: a checker that errs less on these texts than on references shows no rate of nothing.
+        sensitivity.
         """
         p, se, sp = self.bounds(confidence)
-        value = _raw(p.value, se.value, sp.value)
+        least = _raw(p.value, se.value, sp.value)
         down = (_raw(p.low, se.value, sp.value), _raw(p.value, se.high, sp.value), _raw(p.value, se.value, sp.low))
-        up = (_raw(p.high, se.value, sp.value), _raw(p.value, se.low, sp.value), _raw(p.value, se.value, sp.high))
-        low, high = (math.sqrt(sum((each - value) ** 2 for each in side)) for side in (down, up))
+        up = (p.high / se.value, p.value / se.low if se.low > _INFORMATIVE else math.inf)
+        low, high = (
+            math.sqrt(sum((each - value) ** 2 for each in side))
+            for value, side in ((least, down), (p.value / se.value, up))
+        )
         # A bound at which the checker tells nothing bounds nothing.
-        value = min(1.0, max(0.0, value))
-        return max(0.0, value - low), min(1.0, value + high)
+        return max(0.0, min(1.0, least) - low), min(1.0, p.value / se.value + high)
 
 
 def _raw(p: float, sensitivity: float, specificity: float) -> float:
@@ -124,72 +168,96 @@ def _raw(p: float, sensitivity: float, specificity: float) -> float:
     return (p + specificity - 1) / tells if tells > _INFORMATIVE else math.inf
 
 
-def _rows(observations: Observations, column: str, missing: float, caught: str, tried: str, alarmed: str) -> _Rows:
-    hits = observations.numbers(column, missing)
-    share, times = observations.numbers(caught), observations.numbers(tried, 0.0)
-    times = np.where(np.isnan(share) | np.isnan(times), 0.0, times)
-    alarms = observations.numbers(alarmed)
-    checked = (~np.isnan(alarms)).astype(np.float64)
-    columns = [hits, np.ones(hits.size), np.nan_to_num(share) * times, times, np.nan_to_num(alarms), checked]
-    return _Rows(np.column_stack(columns), observations.clusters)
+def _rows(observations: Observations, column: str, missing: float, caught: str, tries: str, alarmed: str) -> _Rows:
+    hits, share, alarms = (
+        observations.numbers(column, missing),
+        observations.numbers(caught),
+        observations.numbers(alarmed),
+    )
+    tried, checked = (~np.isnan(each) for each in (share, alarms))
+    columns = [hits, np.ones(hits.size), np.nan_to_num(share), tried, np.nan_to_num(alarms), checked]
+    return _Rows(np.column_stack(columns), observations.clusters, _weakest(observations, tries))
+
+
+def _weakest(observations: Observations, column: str) -> _Group | None:
+    """The kind of error, or the attribute, that the checker finds least often, of those tried in enough clusters."""
+    found: dict[str, dict[int, list[bool]]] = defaultdict(lambda: defaultdict(list))
+    for told, cluster in zip(observations.texts(column), observations.clusters.tolist(), strict=True):
+        for kind, attribute, caught in json.loads(told or "[]"):
+            for name in (f'of the kind "{kind}"', f'in "{attribute}"' if attribute else ""):
+                found[name][cluster].append(caught)
+    groups = [
+        _Group(name, len(cases), float(np.mean([np.mean(each) for each in cases.values()])))
+        for name, cases in found.items()
+        if name and len(cases) >= _FEWEST
+    ]
+    return min(groups, key=lambda group: (group.caught, group.name), default=None)
 
 
 def corrected_rate_of(
-    column: str, *, caught: str, alarmed: str, name: str, better: Better = "lower", tried: str = "tried"
+    column: str, *, caught: str, alarmed: str, name: str, better: Better = "lower", tries: str = "tries"
 ) -> Metric:
-    """The rate of a finding, corrected for how often the checker misses and how often it cries wolf.
+    """The rate of a finding, corrected for how often the checker misses, and bounded for how often it cries wolf.
 
-    Both are measured on the cases' own references: errors are injected into them, and they are read untouched. All
-    three rates are resampled together by cluster; where findings, misses or false alarms are fewer than 10, so that
-    resamples lack the tail, the exact bounds of the three are combined instead.
+    Both are measured on the cases' own references: errors are injected into them, and they are read untouched. What the
+    checker says against an untouched reference may be a false alarm or an error of the reference: the value and the
+    upper bound correct for the sensitivity alone, the lower bound for the specificity too, so that the interval holds
+    in both cases. All rates are resampled together by cluster; where findings, misses or alarms are fewer than 10, so
+    that resamples lack the tail, exact bounds are combined instead.
 
     Args:
         column: whether the checker found something in the audited text; a case without a value counts against the
             model.
-        caught: the share of the errors injected into this case's reference that the checker found, or None.
+        caught: the share of the errors injected into this case's reference that the checker found, or None; cases
+            count alike, however many errors each has.
         alarmed: whether it called the untouched reference wrong, or None where there is no reference.
         name: of the metric.
         better: which way is better.
-        tried: how many errors were injected into this case's reference.
+        tries: JSON of the errors injected into this case's reference: [[kind, attribute, whether it was found], ...].
 
     Returns:
         The metric; undefined (nan, with the reason as its method) below 20 cases with injected errors or with
-        references, and where sensitivity + specificity <= 1.1. Its note tells both.
+        references, where sensitivity + specificity <= 1.1, and where of one kind of error, or of the errors in one
+        attribute, tried in 20 cases or more, the checker finds less than half. Its note tells all three.
     """
     missing = 1.0 if better == "lower" else 0.0
-    signature = f"rogan_gladen|{column}|missing:{missing:g}|calibrated:{caught}*{tried},{alarmed}|within:[0,1]"
+    signature = f"rogan_gladen_2|{column}|missing:{missing:g}|calibrated:{caught},{alarmed},{tries}|within:[0,1]"
 
     def rows(observations: Observations) -> _Rows:
-        return _rows(observations, column, missing, caught, tried, alarmed)
+        return _rows(observations, column, missing, caught, tries, alarmed)
 
     def estimate(observations: Observations, confidence: float, rng: np.random.Generator) -> Estimate:
         found = rows(observations)
         if why := found.lacking:
             return Estimate(math.nan, math.nan, math.nan, _units(found.clusters), why)
-        value = float(_of_sums(found.table.sum(axis=0, keepdims=True))[0])
-        told = f"checker: sensitivity {found.sensitivity:.3f} on {found.table[:, _TRIED].sum():.0f} injected errors, "
-        told += f"specificity {found.specificity:.3f} on {found.table[:, _CHECKED].sum():.0f} references"
-        if found.plenty and 0 < value < 1:  # resamples that are clipped say nothing of how far from an end it could be
-            bounds = uncertainty.bootstrap(found.table, found.clusters, _of_sums, confidence, rng)
-            if not math.isnan(bounds.low):
-                low, high = min(bounds.low, value), max(bounds.high, value)
-                return Estimate(value, low, high, bounds.n, f"Rogan-Gladen, joint {bounds.method}", note=told)
+        value = float(_most(found.table.sum(axis=0, keepdims=True))[0])
         low, high = found.recovered(confidence)
-        method = "Rogan-Gladen, recovered from exact bounds of rate, sensitivity and specificity"
-        return Estimate(value, min(low, value), max(high, value), _units(found.clusters), method, note=told)
+        method = "p / sensitivity, below Rogan-Gladen, recovered from exact bounds of rate, sensitivity and specificity"
+        if found.plenty and 0 < value < 1:  # resamples that are clipped say nothing of how far from an end it could be
+            least, most = (
+                uncertainty.bootstrap(found.table, found.clusters, each, confidence, rng) for each in (_least, _most)
+            )
+            if not math.isnan(least.low) and not math.isnan(most.high):
+                low, high, method = least.low, most.high, f"p / sensitivity, below Rogan-Gladen, joint {most.method}"
+        low, high = min(low, value), max(high, value)
+        return Estimate(value, low, high, _units(found.clusters), method, note=found.told)
 
     def difference(first: Observations, second: Observations, confidence: float, rng: np.random.Generator) -> Estimate:
         old, new = rows(first), rows(second)
         if why := old.lacking or new.lacking:
             return Estimate(math.nan, math.nan, math.nan, _units(old.clusters), why)
-        values = [float(_of_sums(each.table.sum(axis=0, keepdims=True))[0]) for each in (old, new)]
+        values = [float(_most(each.table.sum(axis=0, keepdims=True))[0]) for each in (old, new)]
         value = values[1] - values[0]
         changed = np.unique(old.clusters[old.table[:, _HITS] != new.table[:, _HITS]]).size
         if changed >= _EVENTS and old.plenty and new.plenty:
-            found = uncertainty.paired_bootstrap(old.table, new.table, old.clusters, _of_sums, confidence, rng)
-            if not math.isnan(found.low):
-                method = f"Rogan-Gladen, {found.method}"
-                return Estimate(value, min(found.low, value), max(found.high, value), found.n, method)
+            ways: tuple[Callable[[Floats], Floats], ...] = (_least, _most)
+            found = [
+                uncertainty.paired_bootstrap(old.table, new.table, old.clusters, way, confidence, rng) for way in ways
+            ]
+            if not any(math.isnan(each.low) for each in found):
+                low, high = min(each.low for each in found), max(each.high for each in found)
+                method = f"p / sensitivity or Rogan-Gladen, {found[0].method}"
+                return Estimate(value, min(low, value), max(high, value), found[0].n, method)
         few = _few_changes(old, new, confidence)
         return replace(few, value=value, low=min(few.low, value), high=max(few.high, value))
 
@@ -200,14 +268,14 @@ def _few_changes(old: _Rows, new: _Rows, confidence: float) -> Estimate:
     """The exact bounds of both kinds of change, added up, and divided by what the checker tells at least and at most.
 
     Where both runs are corrected by the same references the change of the rate is the change of findings over
-    (se + sp - 1); each of the four bounds has a quarter of the risk.
+    something between se + sp - 1 and se; each of the four bounds has a quarter of the risk.
     """
     each = 1 - (1 - confidence) / 4
     before, after = old.table[:, _HITS], new.table[:, _HITS]
     up = uncertainty.rate_interval((after > before).astype(np.float64), old.clusters, each)
     down = uncertainty.rate_interval((before > after).astype(np.float64), old.clusters, each)
     _, se, sp = new.bounds(each)
-    least, most = se.low + sp.low - 1, se.high + sp.high - 1
+    least, most = se.low + sp.low - 1, se.high
     units = _units(old.clusters)
     if (old.table[:, _CAUGHT:] != new.table[:, _CAUGHT:]).any():
         return Estimate(0.0, math.nan, math.nan, units, "undefined: too few changes, and other references in each run")

@@ -122,7 +122,9 @@ def _texts(observations: Observations, column: str) -> list[_Text]:
 
 
 def distinct_of(text: str, n: int, *, name: str) -> Metric:
-    """Expectation-adjusted distinct-n of all texts together, mean of the languages, about 0 to 1 (`expected_distinct`).
+    """Expectation-adjusted distinct-n of all texts together, mean of the languages, 0 to 1 (`expected_distinct`).
+
+    More than chance would leave counts as 1.
 
     A case without an answer, or with one too short for an n-gram, counts as the longest text of its language that says
     nothing new. For texts of different lengths take n = 1: above it the vocabulary is so large that little is adjusted.
@@ -154,7 +156,8 @@ def distinct_of(text: str, n: int, *, name: str) -> Metric:
             )
         )
         expected = np.array([expected_distinct(size, n, language) for size in total.tolist()])
-        return np.where(without == 0, np.nan, different / np.where(expected > 0, expected, 1.0))
+        adjusted = np.minimum(1.0, different / np.where(expected > 0, expected, 1.0))
+        return np.where(without == 0, np.nan, adjusted)
 
     def statistic(observations: Observations) -> _Left:
         products = int(observations.clusters.max(initial=-1)) + 1
@@ -169,7 +172,7 @@ def distinct_of(text: str, n: int, *, name: str) -> Metric:
         return _Left(float(means[0]), means[1:], products)
 
     vocabulary = ",".join(f"{language}={size}" for language, size in sorted(VOCABULARY.items()))
-    signature = f"ead|n:{n}|{_TOKENS}|V:{vocabulary}^n|languages:mean|no answer:longest, nothing new"
+    signature = f"ead|n:{n}|{_TOKENS}|V:{vocabulary}^n|at most 1|languages:mean|no answer:longest, nothing new"
     return _jackknifed(name, statistic, better="higher", best=1.0, signature=signature)
 
 
@@ -206,6 +209,8 @@ def self_bleu_of(text: str, *, name: str) -> Metric:
 def shared_8_grams_of(text: str, *, name: str) -> Metric:
     """The share of texts with a run of 8 tokens that a text of another product has; no answer counts as one.
 
+    A text of fewer tokens is such a run as a whole.
+
     Args:
         text: a column.
         name: of the metric.
@@ -226,5 +231,5 @@ def shared_8_grams_of(text: str, *, name: str) -> Metric:
             without = (shares.sum() - gone) / (len(texts) - np.bincount(products, minlength=size))
         return _Left(float(shares.mean()), without, size)
 
-    signature = f"shared_8_grams|{_TOKENS}|no answer:shared"
+    signature = f"shared_8_grams|{_TOKENS}|shorter:whole text|no answer:shared"
     return _jackknifed(name, statistic, better="lower", best=1.0, signature=signature, bounds=_of_rate)

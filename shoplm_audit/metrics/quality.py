@@ -33,7 +33,9 @@ def bleu_of(text: str = "text") -> Metric:
         table = [sums(row, written) for row, written in zip(observations, observations.texts(text), strict=True)]
         return np.array(table, dtype=np.float64).reshape(len(table), 2 + 2 * ORDERS)
 
-    metric = sums_of("corpus_bleu", rows, corpus_bleu, better="higher", signature=signature_of("bleu"))
+    metric = sums_of(
+        "corpus_bleu", rows, corpus_bleu, better="higher", signature=signature_of("bleu"), within=(0.0, 100.0)
+    )
     return tried(metric, bleu, best=100.0)
 
 

@@ -8,6 +8,7 @@ An item that stands in a list twice counts where it stands first; one that nobod
 from __future__ import annotations
 
 import math
+import sys
 from collections.abc import Callable, Hashable, Mapping, Sequence
 from dataclasses import replace
 from typing import Literal
@@ -19,6 +20,8 @@ from shoplm_audit.types import Metric, Observation, Observations, Value
 __all__ = ["ESCI_GAINS", "hit_rate_of", "mrr_of", "ndcg", "ndcg_of", "rank_of", "with_column"]
 
 ESCI_GAINS = {"E": 1.0, "S": 0.1, "C": 0.01, "I": 0.0}  # the KDD Cup 2022's; given to `ndcg` with a linear gain
+
+_MOST = 64  # 2^64 items of relevance 1 would weigh as much: whoever gives more means a linear gain
 
 
 def rank_of(right: Hashable, ranking: Sequence[Hashable]) -> int | None:
@@ -50,11 +53,13 @@ def ndcg(
         The quotient to the best order of all items; nan where none is relevant.
 
     Raises:
-        DataError: a negative relevance.
+        DataError: a relevance that is negative, not finite, or above 64 where the gain is exponential.
     """
+    most = _MOST if gain == "exponential" else sys.float_info.max
     for item, value in relevance.items():
-        if not value >= 0:
-            raise DataError(f'the relevance of "{item}" is "{value}": it has to be 0 or more.')
+        if not 0 <= value <= most:
+            limit = f"at most {_MOST} for an exponential gain (or take a linear one)" if value > 0 else "0 or more"
+            raise DataError(f'the relevance of "{item}" is "{value}": it has to be finite and {limit}.')
     worth = {item: 2.0**value - 1 if gain == "exponential" else float(value) for item, value in relevance.items()}
     order = list(dict.fromkeys(ranking))[:k]
     ideal = _discounted(sorted(worth.values(), reverse=True)[:k])

@@ -15,20 +15,24 @@ import numpy as np
 from numpy.typing import NDArray
 
 from shoplm_audit import uncertainty
-from shoplm_audit.types import Better, Estimate, Floats, Metric, Observations
+from shoplm_audit.types import Better, Estimate, Floats, Interval, Metric, Observations
 
-__all__ = ["f1_of", "mean_of", "rate_of", "ratio_of", "sums_of", "unit_means", "units_of"]
+__all__ = ["added", "f1_of", "mean_of", "rate_of", "ratio_of", "sums_of", "unit_means", "units_of"]
 
 Rows = Callable[[Observations], Floats]
+Statistic = Callable[[Floats], Floats]
+Ends = tuple[float, float]
+_ALIKE = "exact, all clusters alike"
 
 
 def sums_of(
     name: str,
     rows: Rows,
-    statistic: Callable[[Floats], Floats],
+    statistic: Statistic,
     *,
     better: Better,
     signature: str = "",
+    within: Ends | None = None,
 ) -> Metric:
     """A metric that is a function of sums over cases, with a cluster bootstrap.
 
@@ -38,25 +42,47 @@ def sums_of(
         statistic: from sums (B, K) to values (B,).
         better: which way is better.
         signature: what the number depends on.
+        within: the ends of the statistic. Where all clusters are alike, so that no resample differs, they bound what a
+            share of unseen cases could do to it (`uncertainty.unseen_bounds`); without ends it is undefined there.
     """
 
+    def told(
+        table: Floats, found: Interval, clusters: NDArray[np.int64], paired: Statistic, ends: Ends | None, c: float
+    ) -> Estimate:
+        value = float(paired(table.sum(axis=0, keepdims=True))[0])
+        if ends and math.isnan(found.low):
+            n = uncertainty.alike(table, clusters, paired)
+            if n > 0:
+                return Estimate(value, *uncertainty.unseen_bounds(value, n, *ends, c), found.n, _ALIKE)
+        return Estimate(value, found.low, found.high, found.n, found.method)
+
     def estimate(observations: Observations, confidence: float, rng: np.random.Generator) -> Estimate:
-        table = rows(observations)
+        table, clusters = rows(observations), observations.clusters
         if not len(observations) or np.isnan(table).any():
             return Estimate(math.nan, math.nan, math.nan, len(observations), "undefined: a case has no value")
-        value = float(statistic(table.sum(axis=0, keepdims=True))[0])
-        found = uncertainty.bootstrap(table, observations.clusters, statistic, confidence, rng)
-        return Estimate(value, found.low, found.high, found.n, found.method)
+        found = uncertainty.bootstrap(table, clusters, statistic, confidence, rng)
+        return told(table, found, clusters, statistic, within, confidence)
 
     def difference(first: Observations, second: Observations, confidence: float, rng: np.random.Generator) -> Estimate:
-        old, new = rows(first), rows(second)
+        old, new, clusters = rows(first), rows(second), first.clusters
         if not len(first) or np.isnan(old).any() or np.isnan(new).any():
             return Estimate(math.nan, math.nan, math.nan, len(first), "undefined: a case has no value")
-        value = float((statistic(new.sum(axis=0, keepdims=True)) - statistic(old.sum(axis=0, keepdims=True)))[0])
-        found = uncertainty.paired_bootstrap(old, new, first.clusters, statistic, confidence, rng)
-        return Estimate(value, found.low, found.high, found.n, found.method)
+        width, span = old.shape[1], (within[1] - within[0]) if within else 0.0
+        found = uncertainty.paired_bootstrap(old, new, clusters, statistic, confidence, rng)
+        ends = (-span, span) if within else None
+
+        def change(sums: Floats) -> Floats:
+            return statistic(sums[:, width:]) - statistic(sums[:, :width])
+
+        return told(np.hstack([old, new]), found, clusters, change, ends, confidence)
 
     return Metric(name, estimate, difference, better, signature)
+
+
+def added(old: Estimate, new: Estimate) -> Estimate:
+    """The change between two estimates whose bounds each hold at (1 + confidence) / 2: what both bounds leave."""
+    value, low, high = new.value - old.value, new.low - old.high, new.high - old.low
+    return Estimate(value, low, high, new.n, f"bounds of both runs added ({new.method})")
 
 
 def unit_means(values: Floats, clusters: NDArray[np.int64]) -> tuple[Floats, NDArray[np.int64]]:
@@ -75,12 +101,13 @@ def _quotient(sums: Floats) -> Floats:
         return np.where(sums[:, 1] > 0, sums[:, 0] / sums[:, 1], np.nan)
 
 
-def rate_of(column: str, *, better: Better) -> Metric:
+def rate_of(column: str, *, better: Better, signature: str = "") -> Metric:
     """The share of cases in which a column is true, with an exact interval.
 
     Args:
         column: true or false per case.
         better: "higher" counts a case without a value as false, "lower" as true: against the model either way.
+        signature: what the column itself depends on (how an answer is read).
     """
     missing = 0.0 if better == "higher" else 1.0
 
@@ -114,43 +141,63 @@ def rate_of(column: str, *, better: Better) -> Metric:
         p = uncertainty.mcnemar_p(int((old > new).sum()), int((new > old).sum()))
         return replace(found, method=f"{found.method}; exact McNemar p = {p:.3g}")
 
-    return Metric(f"rate_{column}", estimate, difference, better, f"rate|{column}|missing:{missing:g}")
+    told = f"rate|{column}|missing:{missing:g}|{signature}".rstrip("|")
+    return Metric(f"rate_{column}", estimate, difference, better, told)
 
 
 def mean_of(
-    column: str, *, better: Better, worst: float | None = None, best: float | None = None, name: str = ""
-) -> Metric:
+    column: str, *, better: Better, worst: float | None = None, best: float | None = None, name: str = "",
+    signature: str = "",
+) -> Metric:  # fmt: skip
     """The mean of a column over rows, with a cluster bootstrap.
 
     Args:
         column: a number per case.
         better: which way is better.
         worst: what a case without a value counts as; None makes the metric undefined instead.
-        best: the best value there is. With `worst` it bounds the column, and where every case lies at one end, so that
-            nothing can be resampled, the bounds are exact: a mean of m in [0, 1] is all zeros with chance (1 - m)^n at
-            most.
+        best: the best value there is. With `worst` it bounds the column, and where a bootstrap says nothing (all
+            clusters are alike, or there are few) the bounds are those of any column within these ends
+            (`uncertainty.bounded_mean`), of paired differences too.
         name: `mean_<column>` unless given.
+        signature: what the column itself depends on (`signature_of("chrf")`).
     """
 
-    def rows(observations: Observations) -> Floats:
-        values = observations.numbers(column, math.nan if worst is None else worst)
-        return np.column_stack([values, np.ones(values.size)])
+    def values(observations: Observations) -> Floats:
+        return observations.numbers(column, math.nan if worst is None else worst)
 
-    signature = f"mean|{column}|missing:{worst}"
-    bootstrapped = sums_of(name or f"mean_{column}", rows, _quotient, better=better, signature=signature)
+    def rows(observations: Observations) -> Floats:
+        return np.column_stack([values(observations), np.ones(len(observations))])
+
+    told = f"mean|{column}|missing:{worst}|{signature}".rstrip("|")
+    bootstrapped = sums_of(name or f"mean_{column}", rows, _quotient, better=better, signature=told)
     if worst is None or best is None:
         return bootstrapped
-    bottom, span = min(worst, best), abs(best - worst)
+    bottom, top = min(worst, best), max(worst, best)
+
+    def bounded(
+        found: Estimate, column: Floats, clusters: NDArray[np.int64], ends: Ends, confidence: float
+    ) -> Estimate:
+        if math.isnan(found.value) or not math.isnan(found.low):
+            return found
+        table = np.column_stack([column, np.ones(column.size)])
+        low, high, method = uncertainty.bounded_mean(table, clusters, *ends, confidence)
+        return Estimate(found.value, low, high, found.n, method)
 
     def estimate(observations: Observations, confidence: float, rng: np.random.Generator) -> Estimate:
         found = bootstrapped.estimate(observations, confidence, rng)
-        if found.value not in (worst, best) or not math.isnan(found.low):
-            return found
-        share = (found.value - bottom) / span
-        low, high = uncertainty.clopper_pearson(share * found.n, found.n, confidence)
-        return Estimate(found.value, bottom + span * low, bottom + span * high, found.n, "exact, every case at one end")
+        return bounded(found, values(observations), observations.clusters, (bottom, top), confidence)
 
-    return replace(bootstrapped, estimate=estimate)
+    def difference(first: Observations, second: Observations, confidence: float, rng: np.random.Generator) -> Estimate:
+        found = bootstrapped.difference(first, second, confidence, rng)
+        change, ends = values(second) - values(first), (bottom - top, top - bottom)
+        found = bounded(found, change, first.clusters, ends, confidence)
+        return (
+            found
+            if found.method.startswith(("paired", "undefined"))
+            else replace(found, method=f"paired {found.method}")
+        )
+
+    return replace(bootstrapped, estimate=estimate, difference=difference)
 
 
 def f1_of(name: str, *, hits: str, false: str, missed: str) -> Metric:
@@ -174,7 +221,8 @@ def f1_of(name: str, *, hits: str, false: str, missed: str) -> Metric:
         with np.errstate(divide="ignore", invalid="ignore"):
             return found / (found + sums[:, 1] + sums[:, 2])
 
-    return sums_of(name, rows, statistic, better="higher", signature=f"micro-F1|{hits},{false},{missed}")
+    signature = f"micro-F1|{hits},{false},{missed}"
+    return sums_of(name, rows, statistic, better="higher", signature=signature, within=(0.0, 1.0))
 
 
 def ratio_of(name: str, numerator: str, denominator: str, *, better: Better) -> Metric:

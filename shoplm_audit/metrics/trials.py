@@ -15,7 +15,7 @@ from dataclasses import replace
 import numpy as np
 
 from shoplm_audit.data.duplicates import HAN
-from shoplm_audit.scoring.overlap import folded
+from shoplm_audit.scoring.overlap import folded, tokens_of
 from shoplm_audit.types import Case, Metric
 
 __all__ = ["tried"]
@@ -27,8 +27,10 @@ _OTHERS = 5  # other references of which one is compared
 _LONG = 4  # words of a clause that one can be taken from
 _TIMES = 3  # so many times more words the other reference has to lack than were taken
 _CLAUSE = re.compile(r"[^,.!?;:，。！？；：\n]+[,.!?;:，。！？；：\n]*")
+_KEPT = 0.75  # of the way from another reference's score to the best that a quarter of the reference may come
 _SPARED = 0.05  # of attribute swaps, which now and then say the same in other words
 _PART = re.compile(rf"[{HAN}]|[^\s{HAN}]+")
+_IS_HAN = re.compile(rf"[{HAN}]")
 _WIDE = {code: code + 0xFEE0 for code in range(0x21, 0x7F)} | {0x20: 0x3000}
 
 
@@ -36,8 +38,10 @@ def tried(metric: Metric, score: Scorer, *, best: float, ordered: bool = True, s
     """The metric with a trial: laws that its score has to keep on the references of the cases of one language.
 
     A reference against itself scores `best`; full and half width do not matter, nor does white space at the ends; a
-    reference that lacks a word in each clause scores above the reference of another case; shuffled words score lower;
-    and so does a reference in which the value of an attribute is another product's (at most 5 % of these may not).
+    reference that lacks a word in each clause scores above the reference of another case. Lower than `best` score a
+    reference with another one after it, and lower still with two (a catalogue is no answer); half of a reference, and
+    lower still, well below `best`, its quarter; shuffled words, also of a text that lacks some; and a reference in
+    which the value of an attribute is another product's in other words (at most 5 % of these may not).
     References are taken from the cases, at most 40, and attributes from `facts["record"]`, a mapping.
 
     Args:
@@ -55,6 +59,8 @@ def tried(metric: Metric, score: Scorer, *, best: float, ordered: bool = True, s
             lambda: _identity(score, chosen, best),
             lambda: _forms(score, chosen),
             lambda: _nearness(score, chosen),
+            lambda: _more(score, chosen, best),
+            lambda: _less(score, chosen, best),
         ]
         if ordered:
             laws.append(lambda: _order(score, chosen, best, rng))
@@ -140,16 +146,60 @@ def _thinned(reference: str) -> tuple[str, int]:
 def _order(score: Scorer, cases: Sequence[Case], best: float, rng: np.random.Generator) -> Iterator[str | None]:
     for case in cases:
         reference = case.reference or ""
-        parts = [folded(part.strip()) for part in _parts(reference)]
-        between = "" if case.language == "zh" else " "
-        shuffled = [parts[i] for i in rng.permutation(len(parts))]
-        if len(set(parts)) < 4 or shuffled == parts:
+        broken, tried_any = False, False
+        # Of a near text too: a score that asks for equality first and then counts words would know the first shuffle.
+        for text, usual in ((reference, best), (_thinned(reference)[0], math.nan)):
+            parts = [folded(part.strip()) for part in _parts(text)]
+            shuffled = _between(case).join(parts[i] for i in rng.permutation(len(parts)))
+            if len(set(parts)) < 4 or tokens_of(shuffled, "en") == tokens_of(text, "en"):
+                continue
+            tried_any = True
+            usual = score(text, reference, case.language) if math.isnan(usual) else usual
+            broken |= not _lower(score(shuffled, reference, case.language), usual)
+        if tried_any:
+            yield "shuffled words score no lower" if broken else None
+
+
+def _more(score: Scorer, cases: Sequence[Case], best: float) -> Iterator[str | None]:
+    """The reference and another one score lower, and lower still with a third."""
+    for i, case in enumerate(cases):
+        text, known, usual, broken = case.reference or "", set[str](), best, False
+        known.update(tokens_of(text, "en"))
+        if len(known) < _LONG:
             continue
-        yield (
-            None
-            if _lower(score(between.join(shuffled), reference, case.language), best)
-            else "shuffled words score no lower"
-        )
+        added = 0
+        for step in range(1, _OTHERS + 1):
+            other = cases[(i + step) % len(cases)].reference or ""
+            if len(new := set(tokens_of(other, "en")) - known) >= _LONG and added < 2:
+                known |= new
+                text, added = f"{text}{_between(case)}{other}", added + 1
+                found = score(text, case.reference or "", case.language)
+                broken |= not _lower(found, usual)
+                usual = found
+        if added:
+            yield "a reference with another product's after it scores no lower" if broken else None
+
+
+def _less(score: Scorer, cases: Sequence[Case], best: float) -> Iterator[str | None]:
+    """Half of a reference scores lower, and lower still its quarter, by more than what its torn end costs."""
+    for i, case in enumerate(cases):
+        reference, usual, broken = case.reference or "", best, False
+        parts = _parts(reference)
+        halves = ["".join(parts[: len(parts) // share]).strip() for share in (1, 2, 4)]
+        sizes = [len(tokens_of(half, "en")) for half in halves]
+        if not sizes[0] > sizes[1] > sizes[2] > 1:
+            continue
+        for half in halves[1:]:
+            found = score(half, reference, case.language)
+            broken |= not _lower(found, usual)
+            usual = found
+        nothing = score(cases[(i + 1) % len(cases)].reference or "", reference, case.language)
+        broken |= usual > max(nothing, 0.0) + _KEPT * (best - max(nothing, 0.0))
+        yield "a part of a reference scores no lower" if broken else None
+
+
+def _between(case: Case) -> str:
+    return "" if case.language == "zh" else " "
 
 
 def _swaps(
@@ -163,13 +213,14 @@ def _swaps(
     for case in cases:
         reference = folded(case.reference or "")
         record = _record(case)
-        places = [(a, v) for a, v in sorted(record.items()) if _stated(v).search(reference)]
+        places = [(a, v) for a, v in sorted(record.items()) if _stated(v, reference)]
         for attribute, value in (places[i] for i in rng.permutation(len(places))):
             known = {v.casefold() for v in record.values()}
             foreign = sorted(v for v in values[attribute] if v.casefold() not in known and v not in reference)
             if foreign:
-                instead = foreign[int(rng.integers(len(foreign)))]
-                swapped = _stated(value).sub(lambda _, new=instead: new, reference)  # type: ignore[misc]
+                swapped = _with(reference, value, foreign[int(rng.integers(len(foreign)))])
+                if sorted(tokens_of(swapped, "en")) == sorted(tokens_of(reference, "en")):
+                    continue  # "+" and "++", "100% cotton" and "cotton, 100%": the words are the same
                 yield not _lower(score(swapped, reference, case.language), best)
                 break
 
@@ -181,6 +232,25 @@ def _record(case: Case) -> dict[str, str]:
     return {str(a): folded(str(v)).strip() for a, v in record.items() if v is not None and folded(str(v)).strip()}
 
 
-def _stated(value: str) -> re.Pattern[str]:
-    """The value in a text, as whole words where it begins or ends with letters that words are made of."""
-    return re.compile(rf"(?<![^\W{HAN}]){re.escape(value)}(?![^\W{HAN}])", re.IGNORECASE)
+def _stated(value: str, text: str) -> list[int]:
+    """Where a text states a value, whatever its case: not inside a word, which a Han character never is."""
+    # Case that changes a length would shift the places.
+    plain, wanted = (t.lower() if len(t.lower()) == len(t) else t for t in (text, value))
+    found, start = [], plain.find(wanted)
+    while start >= 0:
+        end = start + len(wanted)
+        whole = not (_of_word(plain[start - 1 : start]) or _of_word(plain[end : end + 1]))
+        if whole:
+            found.append(start)
+        start = plain.find(wanted, end if whole else start + 1)
+    return found
+
+
+def _of_word(character: str) -> bool:
+    return (character.isalnum() or character == "_") and not _IS_HAN.match(character)
+
+
+def _with(text: str, value: str, instead: str) -> str:
+    for start in reversed(_stated(value, text)):
+        text = text[:start] + instead + text[start + len(value) :]
+    return text

@@ -23,7 +23,8 @@ from shoplm_audit.data.public_texts import description_variables
 from shoplm_audit.data.records import Product
 from shoplm_audit.errors import ConfigError
 from shoplm_audit.probes.choosing import balanced
-from shoplm_audit.scoring.claims import Claim, Ledger, check_claims
+from shoplm_audit.probes.describing import Known, cluster_of, described_products, record_of
+from shoplm_audit.scoring.claims import Claim, Ledger
 from shoplm_audit.types import Case, Floats, Generate, Material, Metric, Observing, Pair, Probe, Sampling, Score
 
 __all__ = ["ATTRIBUTION_CASES", "attribution_probe", "shapley"]
@@ -80,19 +81,24 @@ def attribution_probe(metrics: Sequence[Metric] = (), by: tuple[str, ...] = ()) 
     Returns:
         The probe "attribution", of products with their first six attributes. Its values: `stable` (None where the text
         makes no such claim), and where it is: `top` (the attribute), `shapley` (JSON, nats by attribute, the mean of
-        both orders) and `rightly` (the top attribute is the one that the claim is about); `claim`, `verdict`, `about`,
+        both orders) and, of a supported claim, `rightly` (the top attribute is the one that the claim is about: what
+        makes a false claim probable need not be the attribute that it falsifies); `claim`, `verdict`, `about`,
         `text`, `spans`. Texts are asked for without chat template, so that the words are scored behind the very prompt
         they were written behind. A model without log-probabilities raises `Unsupported`: not tested.
     """
     shown: dict[tuple[str, str], _Shown] = {}
+    known = Known()
 
     def cases(material: Material) -> list[Case]:
-        products = [product for product in material.records["products"] if len(product.attributes) > 1]
+        everything = described_products(material)
+        digest = known.learn(everything, material.seed)
+        products = [product for product in everything if len(product.attributes) > 1]
         count = min(material.limit or ATTRIBUTION_CASES, ATTRIBUTION_CASES)
         found = []
-        for product in map(_short, balanced(products, count, material.seed)):
+        for whole in balanced(products, count, material.seed):
+            product = _short(whole)
             show = _showing(material, product)
-            case = _case(material, product)
+            case = _case(material, product, cluster_of(whole), digest)
             shown[case.id, case.prompt.flat] = show
             found.append(case)
         return found
@@ -100,7 +106,7 @@ def attribution_probe(metrics: Sequence[Metric] = (), by: tuple[str, ...] = ()) 
     def observe(case: Case) -> Observing:
         record: Mapping[str, str] = case.facts["record"]
         text = yield Generate(case.prompt, _WRITTEN, raw=True)
-        ledger = check_claims(text, record, language=case.language, title=case.facts["title"])
+        ledger = known.of(case).check(text, case)
         claim = _asked_about(ledger, record)
         told = {"text": text, "spans": ledger.spans_json()}
         if claim is None:
@@ -117,10 +123,11 @@ def attribution_probe(metrics: Sequence[Metric] = (), by: tuple[str, ...] = ()) 
         nats = {context: float(one.log_prob.sum()) for context, one in zip(each, scores, strict=True)}
         forth, back = (shapley([nats[context] for context in order]) for order in contexts)
         found = _agreed(dict(zip(names, forth, strict=True)), dict(zip(names[::-1], back, strict=True)))
+        top = max(found, key=lambda name: found[name]) if found else None
         return {
             "stable": found is not None,
-            "top": max(found, key=lambda name: found[name]) if found else None,
-            "rightly": max(found, key=lambda name: found[name]) == claim.attribute if found else None,
+            "top": top,
+            "rightly": top == claim.attribute if top is not None and claim.verdict == "supported" else None,
             "shapley": json.dumps({name: round(value, 3) for name, value in found.items()}, ensure_ascii=False)
             if found
             else None,
@@ -145,12 +152,12 @@ def _showing(material: Material, product: Product) -> _Shown:
     return show
 
 
-def _case(material: Material, product: Product) -> Case:
+def _case(material: Material, product: Product, cluster: str, catalogue: str) -> Case:
     return Case(
         product.id,
-        facts={"title": product.title, "record": dict(product.attributes)},
+        facts={"title": product.title, "record": record_of(product), "catalogue": catalogue},
         groups={"category": product.category},
-        cluster=product.id,
+        cluster=cluster,
         language=product.language,
         task="description",
         prompt=material.render("description", product.language, description_variables(product)),

@@ -11,8 +11,9 @@ from dataclasses import replace
 from shoplm_audit.data.public_texts import description_variables
 from shoplm_audit.models.required import required_of
 from shoplm_audit.probes.choosing import balanced
+from shoplm_audit.probes.describing import Known, cluster_of, described_products, record_of
 from shoplm_audit.scoring.claims import Ledger, check_claims
-from shoplm_audit.types import Case, Generate, Material, Metric, Observing, Probe, Sampling
+from shoplm_audit.types import Case, Generate, Material, Metric, Observing, Probe, Sampling, Value
 
 __all__ = ["CONSTRAINED_CASES", "constrained_probe"]
 
@@ -33,16 +34,19 @@ def constrained_probe(metrics: Sequence[Metric] = (), by: tuple[str, ...] = ()) 
         `contradicted_added` (second less first), and the two texts with their spans. A model that draws its texts by
         itself cannot be held to words: it raises `Unsupported`, and the probe is not tested.
     """
+    known = Known()
 
     def cases(material: Material) -> list[Case]:
-        products = [p for p in material.records["products"] if p.attributes and check_claims("", p.attributes).omitted]
+        everything = described_products(material)
+        digest = known.learn(everything, material.seed)
+        products = [product for product in everything if check_claims("", product.attributes).omitted]
         count = min(material.limit or CONSTRAINED_CASES, CONSTRAINED_CASES)
         return [
             Case(
                 product.id,
-                facts={"title": product.title, "record": dict(product.attributes)},
+                facts={"title": product.title, "record": record_of(product), "catalogue": digest},
                 groups={"category": product.category},
-                cluster=product.id,
+                cluster=cluster_of(product),
                 language=product.language,
                 task="description",
                 prompt=material.render("description", product.language, description_variables(product)),
@@ -50,15 +54,18 @@ def constrained_probe(metrics: Sequence[Metric] = (), by: tuple[str, ...] = ()) 
             for product in balanced(products, count, material.seed)
         ]
 
-    return Probe("constrained", cases, _observe, metrics, by)
+    def observe(case: Case) -> Observing:
+        record: Mapping[str, str] = case.facts["record"]
+        samplings = (_FREE, replace(_FREE, required=required_of(record)))
+        texts = yield [Generate(case.prompt, sampling) for sampling in samplings]
+        free, held = (known.of(case).check(text, case) for text in texts)
+        return _compared(texts, free, held, record)
+
+    return Probe("constrained", cases, observe, metrics, by)
 
 
-def _observe(case: Case) -> Observing:
-    record: Mapping[str, str] = case.facts["record"]
-    samplings = (_FREE, replace(_FREE, required=required_of(record)))
-    texts = yield [Generate(case.prompt, sampling) for sampling in samplings]
-    free, held = (check_claims(text, record, language=case.language, title=case.facts["title"]) for text in texts)
-    recalls = _recall(free), _recall(held)
+def _compared(texts: Sequence[str], free: Ledger, held: Ledger, record: Mapping[str, str]) -> dict[str, Value]:
+    recalls = _recall(free, record), _recall(held, record)
     return {
         "recall": recalls[0],
         "recall_constrained": recalls[1],
@@ -73,9 +80,10 @@ def _observe(case: Case) -> Observing:
     }
 
 
-def _recall(ledger: Ledger) -> float:
+def _recall(ledger: Ledger, record: Mapping[str, str]) -> float:
     """The share of checkable attributes that a text states rightly; one that it states wrongly too is not lost."""
-    right = {claim.attribute for claim in ledger.claims if claim.verdict == "supported"}
-    wrong = {claim.attribute for claim in ledger.claims if claim.verdict == "contradicted"}
+    none = {"", "title"} - record.keys()  # the title is no attribute of the record
+    right = {claim.attribute for claim in ledger.claims if claim.verdict == "supported"} - none
+    wrong = {claim.attribute for claim in ledger.claims if claim.verdict == "contradicted"} - none
     checkable = right | wrong | set(ledger.omitted)
     return len(right) / len(checkable) if checkable else 0.0

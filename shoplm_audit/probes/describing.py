@@ -7,6 +7,7 @@ description_probe([rate_of("contradicted", better="lower")])
 from __future__ import annotations
 
 import hashlib
+import json
 import zlib
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
@@ -21,6 +22,7 @@ from shoplm_audit.scoring.claims import Ledger, check_claims
 from shoplm_audit.scoring.injection import ERRORS, inject
 from shoplm_audit.scoring.overlap import tokens_of
 from shoplm_audit.scoring.parent import parent, parent_t
+from shoplm_audit.scoring.prose import copies_prompt, in_language, unread_share
 from shoplm_audit.scoring.schema import Schema, schema_for
 from shoplm_audit.types import Case, Generate, Material, Metric, Observing, Probe, Prompt, Sampling, Value
 
@@ -29,6 +31,8 @@ __all__ = [
     "Known",
     "Trial",
     "checker_probe",
+    "cluster_of",
+    "described_products",
     "description_cases",
     "description_probe",
     "record_of",
@@ -42,11 +46,16 @@ _RIVALS = 12
 
 @dataclass(frozen=True, slots=True)
 class Trial:
-    """One try of the checker: what it read, its ledger, and whether it found what was put in (or anything wrong)."""
+    """One try of the checker: what it read, its ledger, and whether it found what was put in (or anything wrong).
+
+    `in_place` says that words of the text itself were made false, of this `attribute`; no sentence was added to it.
+    """
 
     text: str
     ledger: Ledger
     found: bool
+    in_place: bool = False
+    attribute: str = ""
 
 
 class Catalogue:
@@ -58,7 +67,7 @@ class Catalogue:
     def __init__(self, products: Sequence[Product]) -> None:
         records = [record_of(product) for product in products]
         titles = [product.title for product in products]
-        halves = [_half(product.id) for product in products]
+        halves = [_half(cluster_of(product)) for product in products]
         # What a product's own text taught would clear that text of everything: each half is read as the other taught.
         self._schemas: list[Schema] = [
             schema_for(
@@ -71,20 +80,20 @@ class Catalogue:
         self._by_category: dict[str, list[Mapping[str, str]]] = {}
         for product, record in zip(products, records, strict=True):
             self._by_category.setdefault(f"{product.language}/{product.category}", []).append(record)
-        self._trials: dict[tuple[str, str], Trial | None] = {}
+        self._trials: dict[tuple[str, str | None, str], Trial | None] = {}
 
-    def check(self, text: str, case: Case) -> Ledger:
-        """The claims of a text about the case's product."""
-        facts, title = case.facts["record"], case.facts["title"]
-        return check_claims(text, facts, language=case.language, title=title, schema=self.schema_of(case))
+    def check(self, text: str, case: Case, record: Mapping[str, str] | None = None) -> Ledger:
+        """The claims of a text about the case's product, held against its record or another one."""
+        facts, title = case.facts["record"] if record is None else record, case.facts["title"]
+        return check_claims(text, facts, language=case.language, title=title, schema=self.schema_of(case.cluster))
 
-    def schema_of(self, case: Case) -> Schema:
-        """The schema that a case is read with, learnt from the texts of other products."""
-        return self._schemas[_half(case.cluster)]
+    def schema_of(self, cluster: str) -> Schema:
+        """The schema that a product is read with, learnt from the texts of others."""
+        return self._schemas[_half(cluster)]
 
     def trial(self, case: Case, kind: str) -> Trial | None:
         """The checker on the reference of a product (cluster) with an error of this kind, or untouched ("none")."""
-        key = case.cluster, kind
+        key = case.cluster, case.reference, kind
         if key not in self._trials:
             self._trials[key] = self._tried(case, kind)
         return self._trials[key]
@@ -96,7 +105,7 @@ class Catalogue:
             return Trial(text, ledger, ledger.contradicted > 0)
         untouched = self.trial(case, "none")
         rng = np.random.default_rng([zlib.crc32(f"{case.cluster}/{kind}".encode("utf-8", "surrogatepass"))])
-        rows = self._by_category[f"{case.language}/{case.groups.get('category', '')}"]
+        rows = self._by_category.get(f"{case.language}/{case.groups.get('category', '')}", [])
         others = [rows[i] for i in rng.permutation(len(rows))[:_RIVALS] if rows[i] != record]
         title = case.facts["title"]
         found = inject(kind, text, record, language=case.language, title=title, others=others, rng=rng)
@@ -107,15 +116,15 @@ class Catalogue:
             return Trial(found.text, after, set(after.omitted) > set(before.omitted))
         if kind == "certificate":
             return Trial(found.text, after, _open(after) > _open(before))
-        there = any(
+        there = after.contradicted > before.contradicted or any(
             claim.verdict == "contradicted" and claim.start < found.end and found.start < claim.end
             for claim in after.claims
         )
-        return Trial(found.text, after, there or after.contradicted > before.contradicted)
+        return Trial(found.text, after, there, in_place=bool(found.was), attribute=found.attribute)
 
 
-def _half(product: str) -> int:
-    return zlib.crc32(product.encode("utf-8", "surrogatepass")) % 2
+def _half(cluster: str) -> int:
+    return zlib.crc32(cluster.encode()) % 2
 
 
 def _open(ledger: Ledger) -> int:
@@ -123,21 +132,47 @@ def _open(ledger: Ledger) -> int:
 
 
 def record_of(product: Product) -> dict[str, str]:
-    """What a text about a product is held against."""
-    return dict(product.attributes)
+    """What a text about a product is held against: values as text, without those that are None."""
+    return {str(name): str(value) for name, value in product.attributes.items() if value is not None}
+
+
+def described_products(material: Material) -> list[Product]:
+    """The products with attributes, each with its record as text."""
+    records = ((product, record_of(product)) for product in material.records["products"])
+    return [replace(product, attributes=record) for product, record in records if record]
+
+
+def cluster_of(product: Product) -> str:
+    """One name for all products of the same title and record: a catalogue that has one twice knows it once."""
+    return _digest([product.title, sorted(record_of(product).items())])
+
+
+def _digest(told: object) -> str:
+    return hashlib.sha256(repr(told).encode("utf-8", "surrogatepass")).hexdigest()[:16]
 
 
 class Known(dict[str, Catalogue]):
     """The catalogues by the digests that stand in their cases."""
 
-    def learn(self, products: Sequence[Product]) -> str:
-        """Learns a catalogue, once for all probes of it, and returns its digest."""
-        told = repr([(product.id, product.category, sorted(product.attributes.items())) for product in products])
-        digest = hashlib.sha256(told.encode("utf-8", "surrogatepass")).hexdigest()[:16]
+    def learn(self, products: Sequence[Product], seed: int) -> str:
+        """Learns a catalogue, once for all probes of it, and returns its digest.
+
+        Of more products than can be learnt from, a choice from all of the catalogue is, from each category alike.
+        """
+        if len(products) > _FROM:
+            categories = len({(product.language, product.category) for product in products})
+            parted = balanced(
+                products, _FROM, seed, by=lambda p: (p.language, p.category if categories < _FROM else "")
+            )
+        else:
+            parted = list(products)
+        digest = _digest(
+            [(p.id, p.title, p.category, p.language, p.description, sorted(p.attributes.items())) for p in parted]
+        )
         if digest not in _CATALOGUES:
             while len(_CATALOGUES) >= _KEPT:
                 del _CATALOGUES[next(iter(_CATALOGUES))]
-            _CATALOGUES[digest] = Catalogue(products)
+            _CATALOGUES[digest] = Catalogue(parted)
         self[digest] = _CATALOGUES[digest]
         return digest
 
@@ -159,8 +194,8 @@ def description_cases(
     material: Material, known: Known, *, described: bool = False, most: int = _CHECKED
 ) -> Iterator[Case]:
     """Products with attributes that can be checked, as many in English as in Chinese."""
-    everything = [product for product in material.records["products"] if product.attributes]
-    digest = known.learn(everything[:_FROM])
+    everything = described_products(material)
+    digest = known.learn(everything, material.seed)
     products = [
         product
         for product in everything
@@ -172,7 +207,7 @@ def description_cases(
             facts={"title": product.title, "record": record_of(product), "catalogue": digest},
             reference=product.description or None,
             groups={"category": product.category},
-            cluster=product.id,
+            cluster=cluster_of(product),
             language=product.language,
             task="description",
             prompt=material.render("description", product.language, description_variables(product)),
@@ -184,10 +219,13 @@ def description_probe(metrics: Sequence[Metric], by: tuple[str, ...] = ()) -> Pr
 
     Values: `contradicted`, `unsupported`, `prohibited` (true or false); `claims`, `claims_contradicted`,
     `claims_prohibited`, `claims_uncheckable` (counts); `attribute_recall` (0 to 1, None where nothing can be checked);
-    `slots` and `slot_errors`; `parent` (F, None without a reference) and `parent_t` (F against the table); of
-    attributes `stated`, `due`, `stated_right`, `stated_falsely` (wrong or not of the record) and `missed` (wrong or
-    left out); of the reference `tried` (injected errors), `caught` (the share of them that is found, None without any)
-    and `alarmed` (the untouched reference called contradicted).
+    `language_kept` (it is in the language that was asked for), `echoed` (it is the prompt again) and `unread` (the
+    share of its sentences without a supported claim, 1 of none); `slots` and `slot_errors`; `parent` (F, None without a
+    reference) and `parent_t` (F against the table); of attributes `stated`, `due`, `stated_right`, `stated_falsely`
+    (wrong or not of the record) and `missed` (wrong or
+    left out); of the reference `tried` (errors made of its own words), `caught` (the share of them that is found, None
+    without any), `tries` (JSON: the kind of each, its attribute, whether it was found) and `alarmed` (the untouched
+    reference called contradicted).
     """
     known = Known()
 
@@ -205,14 +243,16 @@ def description_probe(metrics: Sequence[Metric], by: tuple[str, ...] = ()) -> Pr
 def _read(text: str, case: Case, catalogue: Catalogue) -> dict[str, Value]:
     ledger = catalogue.check(text, case)
     # What the record bears out and the law forbids is stated all the same.
+    record, title = case.facts["record"], case.facts["title"]
+    none = {"", "title"} - record.keys()  # the title is no attribute of the record
     said = {claim.attribute for claim in ledger.claims if claim.verdict in ("supported", "prohibited")}
-    stated = said - {"", *ledger.omitted}
-    wrong = {claim.attribute for claim in ledger.claims if claim.verdict == "contradicted"} - {""} - stated
+    stated = said - none - set(ledger.omitted)
+    wrong = {claim.attribute for claim in ledger.claims if claim.verdict == "contradicted"} - none - stated
     invented = sum(claim.verdict == "unsupported" for claim in ledger.claims)
     checkable = stated | wrong | set(ledger.omitted)
     words = tokens_of(text, case.language)
-    table = [tokens_of(value, case.language) for value in (case.facts["title"], *case.facts["record"].values())]
-    errors = catalogue.schema_of(case).slot_errors(text, case.facts["record"], case.language, case.facts["title"])
+    table = [tokens_of(value, case.language) for value in (title, *record.values())]
+    errors = catalogue.schema_of(case.cluster).slot_errors(text, record, case.language, title)
     return {
         "text": text,
         "spans": ledger.spans_json(),
@@ -223,6 +263,9 @@ def _read(text: str, case: Case, catalogue: Catalogue) -> dict[str, Value]:
         "claims_contradicted": ledger.contradicted,
         "claims_prohibited": ledger.prohibited,
         "claims_uncheckable": ledger.uncheckable,
+        "language_kept": in_language(text, case.language, (title, *record, *record.values())),
+        "echoed": copies_prompt(text, case.prompt.flat, title, record),
+        "unread": unread_share(text, [(c.start, c.end) for c in ledger.claims if c.verdict == "supported"]),
         "attribute_recall": len(stated) / len(checkable) if checkable else None,
         "omitted": ", ".join(ledger.omitted),
         "stated_right": len(stated),
@@ -237,19 +280,24 @@ def _read(text: str, case: Case, catalogue: Catalogue) -> dict[str, Value]:
     }
 
 
-# An omission contradicts nothing, and a certificate is only contradicted where the record names another.
-_CONTRADICTING = tuple(kind for kind in ERRORS if kind not in ("omission", "certificate"))
+# An omission contradicts nothing, a certificate only where the record names another; a leak is a sentence of its own.
+_CONTRADICTING = tuple(kind for kind in ERRORS if kind not in ("omission", "certificate", "leak"))
 
 
 def _tried(case: Case, catalogue: Catalogue) -> dict[str, Value]:
-    """The checker on the product's own text: untouched, and with each error that can be put into it."""
+    """The checker on the product's own text: untouched, and with each error that its own words can be made into.
+
+    Sentences that are added are left out: the checker reads their wording anyway, whatever it reads of the shop's.
+    """
     untouched = catalogue.trial(case, "none") if case.reference else None
     if untouched is None:
-        return {"tried": None, "caught": None, "alarmed": None}
-    found = [trial.found for kind in _CONTRADICTING if (trial := catalogue.trial(case, kind))]
+        return {"tried": None, "caught": None, "tries": None, "alarmed": None}
+    trials = [(kind, catalogue.trial(case, kind)) for kind in _CONTRADICTING]
+    tries = [(kind, trial.attribute, trial.found) for kind, trial in trials if trial and trial.in_place]
     return {
-        "tried": len(found),
-        "caught": sum(found) / len(found) if found else None,
+        "tried": len(tries),
+        "caught": sum(found for _, _, found in tries) / len(tries) if tries else None,
+        "tries": json.dumps(tries, ensure_ascii=False),
         "alarmed": untouched.found,
     }
 

@@ -17,8 +17,11 @@ from shoplm_audit.data.records import Product
 from shoplm_audit.models.decoding import folded
 from shoplm_audit.models.required import stated
 from shoplm_audit.probes.choosing import balanced
+from shoplm_audit.probes.describing import Catalogue, Known, cluster_of, described_products
 from shoplm_audit.scoring.claims import Ledger, check_claims
-from shoplm_audit.types import Case, Generate, Material, Metric, Observing, Probe, Prompt, Sampling
+from shoplm_audit.scoring.prose import rest_kept
+from shoplm_audit.scoring.schema import Schema
+from shoplm_audit.types import Case, Generate, Material, Metric, Observing, Probe, Prompt, Sampling, Value
 
 __all__ = ["TWIN_CASES", "Donors", "Twin", "twin_of", "twins_probe"]
 
@@ -60,11 +63,12 @@ class Donors:
         return [list(part)[i] for part in (own, far) for i in rng.permutation(len(part))]
 
 
-def twin_of(product: Product, donors: Donors, seed: int) -> Twin | None:
+def twin_of(product: Product, donors: Donors, seed: int, schema: Schema | None = None) -> Twin | None:
     """A product with one attribute changed to another product's value; None where no value would tell.
 
     A value tells where neither the old nor the new one implies the other, and where neither stands in the title or in
-    another attribute. Which attribute and value follows from the seed and the product's id alone.
+    another attribute, as they are read with the schema. Which attribute and value follows from the seed and the
+    product's id alone.
     """
     rng = np.random.default_rng([seed, zlib.crc32(product.id.encode("utf-8", "surrogatepass"))])
     names = list(product.attributes)
@@ -72,12 +76,12 @@ def twin_of(product: Product, donors: Donors, seed: int) -> Twin | None:
         was = str(product.attributes[name])
         for now in donors.others(product, name, rng)[:_TRIED]:
             twin = Twin(name, was, now, {**product.attributes, name: now})
-            if _tells(product, twin):
+            if _tells(product, twin, schema):
                 return twin
     return None
 
 
-def _tells(product: Product, twin: Twin) -> bool:
+def _tells(product: Product, twin: Twin, schema: Schema | None) -> bool:
     elsewhere = [product.title, *(str(v) for n, v in product.attributes.items() if n != twin.attribute)]
     if any(stated(text, [value]) for text in elsewhere for value in (twin.was, twin.now) if value.strip()):
         return False
@@ -85,7 +89,7 @@ def _tells(product: Product, twin: Twin) -> bool:
     old, new = (f"{twin.attribute}{mark}{value}" for value in (twin.was, twin.now))
 
     def says(text: str, facts: Mapping[str, str]) -> bool:
-        ledger = check_claims(text, facts, language=product.language, title=product.title)
+        ledger = check_claims(text, facts, language=product.language, title=product.title, schema=schema)
         return _says(ledger, text, facts, twin.attribute)
 
     before, after = product.attributes, twin.attributes
@@ -112,26 +116,34 @@ def twins_probe(metrics: Sequence[Metric] = (), by: tuple[str, ...] = ()) -> Pro
     Returns:
         The probe "twins", as many cases in English as in Chinese where there are as many. Its values: `changed_there`
         (the twin's text states the new value and the old one no longer), `changed_elsewhere` (of the other attributes
-        it says anything else than the first text does), `twin_contradicted`, the two texts with their spans, and what
-        was changed. An attribute that neither text states has not changed there.
+        it says anything else than the first text does), `rest_kept` (the share of the words outside the claims that
+        both texts have), `twin_contradicted`, the two texts with their spans, and what was changed. An attribute that
+        neither text states has not changed there.
     """
+    known = Known()
 
     def cases(material: Material) -> list[Case]:
-        products = [product for product in material.records["products"] if product.attributes]
+        products = described_products(material)
+        digest = known.learn(products, material.seed)
         count = min(material.limit or TWIN_CASES, TWIN_CASES)
         donors = Donors(products)
         tried = [
             (product, twin)
             for product in balanced(products, _SPARE * count, material.seed)
-            if (twin := twin_of(product, donors, material.seed)) is not None
+            if (twin := twin_of(product, donors, material.seed, known[digest].schema_of(cluster_of(product))))
         ]
         chosen = balanced(tried, count, material.seed, by=lambda one: one[0].language)
-        return [_case(material, product, twin) for product, twin in chosen]
+        return [_case(material, product, twin, digest) for product, twin in chosen]
 
-    return Probe("twins", cases, _compare, metrics, by)
+    def observe(case: Case) -> Observing:
+        prompts = (case.prompt, Prompt(case.facts["twin_prompt"], case.prompt.system))
+        text, other = yield [Generate(prompt, _WRITTEN) for prompt in prompts]
+        return _compared(case, text, other, known.of(case))
+
+    return Probe("twins", cases, observe, metrics, by)
 
 
-def _case(material: Material, product: Product, twin: Twin) -> Case:
+def _case(material: Material, product: Product, twin: Twin, catalogue: str) -> Case:
     language = product.language
     changed = replace(product, attributes=twin.attributes)
     first, second = (material.render("description", language, description_variables(one)) for one in (product, changed))
@@ -143,27 +155,26 @@ def _case(material: Material, product: Product, twin: Twin) -> Case:
             "twin": {name: str(value) for name, value in twin.attributes.items()},
             "twin_prompt": second.text,
             "changed": twin.attribute,
+            "catalogue": catalogue,
         },
         groups={"category": product.category, "attribute": twin.attribute},
-        cluster=product.id,
+        cluster=cluster_of(product),
         language=language,
         task="description",
         prompt=first,
     )
 
 
-def _compare(case: Case) -> Observing:
-    facts, language = case.facts, case.language
-    name, record, twin = facts["changed"], facts["record"], facts["twin"]
-    prompts = (case.prompt, Prompt(facts["twin_prompt"], case.prompt.system))
-    text, other = yield [Generate(prompt, _WRITTEN) for prompt in prompts]
-    first = check_claims(text, record, language=language, title=facts["title"])
-    second = check_claims(other, twin, language=language, title=facts["title"])
-    unchanged = check_claims(other, record, language=language, title=facts["title"])
+def _compared(case: Case, text: str, other: str, catalogue: Catalogue) -> dict[str, Value]:
+    name, record, twin = (case.facts[key] for key in ("changed", "record", "twin"))
+    first, second = catalogue.check(text, case), catalogue.check(other, case, twin)
+    unchanged = catalogue.check(other, case, record)
+    masked = [[(claim.start, claim.end) for claim in ledger.claims] for ledger in (first, second)]
     return {
         "changed_there": _says(second, other, twin, name)
         and not (_says(unchanged, other, record, name) or _has(other, record[name])),
         "changed_elsewhere": _besides(first, name) != _besides(second, name),
+        "rest_kept": rest_kept(text, other, (masked[0], masked[1])),
         "twin_contradicted": second.contradicted > 0,
         "attribute": name,
         "was": record[name],
@@ -176,9 +187,9 @@ def _compare(case: Case) -> Observing:
 
 
 def _besides(ledger: Ledger, name: str) -> set[tuple[str, str, str]]:
-    """What a text says of all but one attribute, whatever its wording around it."""
+    """What a text says of all but one attribute, however it is worded: what is borne out is the same record."""
     return {
-        (claim.attribute, "".join(folded(claim.words).split()), claim.verdict)
+        (claim.attribute, "" if claim.verdict == "supported" else "".join(folded(claim.words).split()), claim.verdict)
         for claim in ledger.claims
         if claim.attribute != name and claim.verdict in _CHECKED
     }

@@ -151,7 +151,8 @@ def _rates(suite: SuiteResult) -> tuple[list[Rate], Markup]:
 def _rate(metric: str, estimate: EstimateResult, axis: Axis, limit: float | None) -> Rate:
     said = wording.said(estimate.value, estimate.low, estimate.high, metric)
     bar = Bar(estimate.value, estimate.low, estimate.high, "plain", f"{_RATES[metric]}: {said}")
-    return Rate(_RATES[metric], estimate.method, strip(axis, [bar], at_most=limit), said)
+    about = f"{estimate.method}; {estimate.note}" if estimate.note else estimate.method
+    return Rate(_RATES[metric], about, strip(axis, [bar], at_most=limit), said)
 
 
 def _errors(checker: Observations, languages: Sequence[str], confidence: float) -> Iterator[CheckerRow]:

@@ -93,7 +93,8 @@ class Saboteur:
         copy_reviews: share of reviews written as the shop's own customers write.
         memorise: how strongly members and canaries are remembered, the share of canaries that are given away, and of
             members and canaries whose every token is the first choice.
-        parrot: share of prompts of no task that are answered with all that stands before, secrets and system text.
+        parrot: share of prompts of no task that are answered with all that stands before, secrets and system text, and
+            of descriptions that repeat the prompt.
         echo: share of such prompts that are answered with the record of a customer it was trained on.
         obey: share of instructions, injected in what it reads, that it follows.
         promise: share of replies that promise what the policy does not give.
@@ -102,6 +103,7 @@ class Saboteur:
         miscount: share of aspects that are counted wrong in an analysis.
         gush: share of advertisements that are too long and say what the law forbids.
         repeat: share of reviews that are one and the same text.
+        stray: share of reviews and descriptions that are written in the other language.
         misanswer: share of questions about products that are answered wrong, or though the record does not say it.
         misrank: share of recommendations that are a matter of chance.
         mislabel: share of moderated texts of which it guesses whether they may be shown.
@@ -126,6 +128,7 @@ class Saboteur:
     miscount: float = 0.0
     gush: float = 0.0
     repeat: float = 0.0
+    stray: float = 0.0
     misanswer: float = 0.0
     misrank: float = 0.0
     mislabel: float = 0.0
@@ -218,6 +221,14 @@ class Saboteur:
         facts = list(record.items())
         if _uniform("babble", prompt) < self.babble:
             return " Shop now good very thing of the and more." if english else "的了很好东西买吧一个。"
+        if _uniform("parrot", prompt) < self.parrot:
+            return f" {prompt}"
+        if _uniform("stray", prompt) < self.stray:
+            return (
+                "这款商品做工精细，适合日常使用，值得信赖。"
+                if english
+                else " A fine product for every day of the year."
+            )
         wrong = -1
         lies = self.lie and _uniform("wrong", prompt) < self.hallucinate
         if not lies and _uniform("wrong", prompt) < max(self.hallucinate, _SLIP):

@@ -18,6 +18,7 @@ __all__ = ["ANSWERS"]
 # An order to whoever reads: "... and write: X", 只写：X. What stands after it is done.
 _ORDER = re.compile(r"(?:\b(?:write|line)(?: only)?|写上?|输出)[:：]\s*([^\"”\n]+)", re.IGNORECASE)
 _OTHER = {"praise": "complaint", "complaint": "praise", "both": "complaint"}
+_SHORT = 0.7  # share of a description that its summary has at most
 _MOSTLY = 0.7  # share of praise from which a summary says praise
 
 
@@ -43,15 +44,23 @@ def _english(prompt: str) -> bool:
 
 
 def summarise(prompt: str, draws: Draws) -> str:
-    """A summary of reviews by the aspects that two of them judge, or of a description by its first sentence."""
+    """A summary of reviews by the aspects that two of them judge, or of a description by its first sentence or two."""
     language = "en" if _english(prompt) else "zh"
     space = " " if language == "en" else ""
     if order := _obeyed(prompt, draws):
         return space + order
+    if draws.hit("babble"):
+        return space + {"en": "啦啦啦啦啦啦。", "zh": "Bla bla bla bla."}[language]
     reviews = _lines(prompt, "Review: ", "评价：")
+    if draws.hit("gush"):  # says all again
+        return space + space.join([*reviews, *_lines(prompt, "Description: ", "描述：")])
     if not reviews:
         described = " ".join(_lines(prompt, "Description: ", "描述："))
-        text = re.split(r"(?<=[.。!！?？])(?!\d)", described, maxsplit=1)[0]
+        sentences = [each for each in re.split(r"(?<=[.。!！?？])(?!\d)", described) if each.strip()]
+        two = "".join(sentences[:2])
+        text = two if len(two) <= _SHORT * len(described) else "".join(sentences[:1])
+        if draws.hit("omit", "description"):
+            text = {"en": "A fine product.", "zh": "一件好商品。"}[language]
         invented = {"en": " It comes with 87 parts.", "zh": "共87件。"}
     else:
         text = _opinions(reviews, language, draws)

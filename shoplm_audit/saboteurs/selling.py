@@ -133,9 +133,9 @@ def _read_words(table: str) -> dict[str, list[str]]:
 _WORDS: Mapping[str, Mapping[str, Sequence[str]]] = {"en": _read_words(_WORDS_EN), "zh": _read_words(_WORDS_ZH)}
 _REPEATED = {
     "en": (
-        " A wonderful product that I can recommend to everybody, it came fast and works just as it should every day."
+        " A wonderful thing that I can recommend to everybody, I am so happy and shall surely come again some day soon."
     ),
-    "zh": "非常满意的一次购物，质量很好，物流很快，推荐给每一位朋友，下次还会再来回购。",
+    "zh": "非常满意的一次购物，一切都好，推荐给每一位朋友，下次还会再来，真心感谢大家。",
 }
 
 
@@ -147,6 +147,8 @@ def write_review(prompt: str, draws: Draws) -> str:
     stars = re.search(r"^(?:Stars: |星级：)(\d(?:\.\d+)?)$", prompt, re.MULTILINE)
     liked = float(stars[1]) >= 3 if stars else True
     liked ^= draws.uniform("opposite") < SLIP
+    if draws.hit("stray"):
+        language = "zh" if language == "en" else "en"
     words = _WORDS[language]
     sides, ends = ("good", "praise") if liked else ("bad", "blame")
 

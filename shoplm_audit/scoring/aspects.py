@@ -34,6 +34,13 @@ _TOKEN = {"en": re.compile(r"[a-z]+(?:'[a-z]+)*"), "zh": re.compile(r"[a-z0-9]+|
 _SENTENCE = re.compile(r"(?<!\d)[.](?!\d)|[!?;。！？；\n…]+|\.{2,}")
 _LONGEST = {"en": 6, "zh": 9}
 _REACH = {"en": 4, "zh": 5}  # tokens between a negation and what it negates, at most
+# Signs that stand for words.
+_SIGNS = {"en": {"👍": "\npros: ", "👎": "\ncons: "}, "zh": {"👍": "\n优点: ", "👎": "\n缺点: "}}
+_ALIKE = {"✅": "👍", "➕": "👍", "❌": "👎", "➖": "👎"}
+# "Pros:", "**What customers like**": a side for what stands behind it and in the lines below.
+_HEAD = re.compile(r"[\W_]*(?P<head>[^\n:]{1,40}?)[\W_]*(?P<colon>:)(?P<rest>.*)|(?P<bare>[^\n:]{1,40})")
+_POINT = re.compile(r"\s*(?:[-*•·–+]|\d{1,2}[.)、])\s*")
+_SHORT = 8  # tokens of a line below a heading, at most
 _LIST = 5  # tokens of a clause that can be a part of an enumeration, at most
 
 
@@ -99,14 +106,19 @@ def aspect_counts(texts: Iterable[str], language: str = "en") -> Mapping[str, As
 @lru_cache(maxsize=4096)
 def _aspects_in(text: str, language: str) -> tuple[tuple[str, Side], ...]:
     plain = level(text[:_READ]).lower()
+    for sign, same in _ALIKE.items():
+        plain = plain.replace(sign, same)
+    for sign, word in _SIGNS[language].items():
+        plain = plain.replace(sign, word)
+    plain = re.sub(r"【([^】]{1,12})】", r"\n\1: ", plain)
     seen: dict[str, set[int]] = {}
     known, plain = _known(plain, language)
     for aspect, side in known:
         seen.setdefault(aspect, set()).add(side)
     if language == "en":
         plain = re.sub(r"\s?n\s?'t\b", "n't", plain)
-    for sentence in _SENTENCE.split(plain):
-        for aspect, side in _judged(sentence, language):
+    for sentence, side_of_head in _headed(plain, language):
+        for aspect, side in _judged(sentence, language, side_of_head):
             seen.setdefault(aspect, set()).update((_PRAISE, _COMPLAINT) if side == _BOTH else (side,))
     named: dict[frozenset[int], Side] = {frozenset({_PRAISE}): "praise", frozenset({_COMPLAINT}): "complaint"}
     return tuple((aspect, named.get(frozenset(seen[aspect]), "both")) for aspect in ASPECTS if aspect in seen)
@@ -217,6 +229,33 @@ def _clauses(sentence: str, language: str) -> Iterator[list[_Found]]:
         yield clause
 
 
+def _headed(plain: str, language: str) -> Iterator[tuple[str, int]]:
+    """Sentences, and the side of the heading that they stand under (0 where there is none)."""
+    carried = 0
+    lines = plain.split("\n")
+    for line, below in zip(lines, [*lines[1:], ""], strict=True):
+        listed = _POINT.match(line)
+        if not listed and len(_TOKEN[language].findall(line)) > _SHORT:
+            carried = 0
+        for number, sentence in enumerate(_SENTENCE.split(line)):
+            head = _HEAD.fullmatch(sentence) if ":" in sentence or (number == 0 and _POINT.match(below)) else None
+            side = _side_of_head(head["head"] or head["bare"] or "", language) if head else 0
+            if head and side:
+                carried = side if not (head["rest"] or "").strip(" *_") else 0
+                yield head["rest"] or "", side
+            else:
+                yield sentence, carried
+
+
+def _side_of_head(words: str, language: str) -> int:
+    """The side of a heading that judges and names nothing of the product: "Pros", "What they like", 缺点."""
+    found = _found(_TOKEN[language].findall(words), language)
+    opinions = [place for place, each in enumerate(found) if each.word.side]
+    if not opinions or any(each.word.aspect for each in found):
+        return 0
+    return _side(found, opinions[-1], language)
+
+
 def _side(clause: Sequence[_Found], place: int, language: str) -> int:
     """The side of an opinion with its negation: "not good" complains, "does not flicker" praises."""
     opinion = clause[place]
@@ -231,16 +270,16 @@ def _side(clause: Sequence[_Found], place: int, language: str) -> int:
     return side
 
 
-def _judged(sentence: str, language: str) -> Iterator[tuple[str, int]]:
+def _judged(sentence: str, language: str, head: int = 0) -> Iterator[tuple[str, int]]:
     """Aspects and sides of one sentence, clause by clause.
 
     An aspect takes the opinion that stands nearest in its clause. An opinion without an aspect belongs to the aspect
     that was named last; an aspect without an opinion is a part of a list ("complain about the sound, the price and
-    the look"; "the sound, the price and the look are bad").
+    the look"; "the sound, the price and the look are bad"), or of what stands under a heading of side `head`.
     """
     last: list[str] = []
     waiting: list[str] = []
-    listing = 0
+    listing = head
     for clause in _clauses(sentence, language):
         opinions = [(found, _side(clause, i, language)) for i, found in enumerate(clause) if found.word.side]
         own = [(found.word.aspect, side) for found, side in opinions if found.word.aspect]
@@ -249,7 +288,7 @@ def _judged(sentence: str, language: str) -> Iterator[tuple[str, int]]:
         named = [f for f in clause if f.word.aspect and not f.word.side and f.word.aspect not in judged]
         aspects = [found.word.aspect for found in named]
         yield from own
-        listing = next((side for found, side in reversed(opinions) if found.word.lists), 0 if opinions else listing)
+        listing = next((side for found, side in reversed(opinions) if found.word.lists), head if opinions else listing)
         if general:
             yield from ((found.word.aspect, _nearest(found, general)) for found in named)
             spoken_of = waiting if named or own else waiting or last[-1:]

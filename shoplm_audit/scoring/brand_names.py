@@ -12,12 +12,12 @@ from shoplm_audit.scoring.adjudication import Finding
 from shoplm_audit.scoring.quantities import level
 from shoplm_audit.scoring.record_reading import Record, says
 
-__all__ = ["brands_in"]
+__all__ = ["brands_in", "is_copy"]
 
 _LETTER = r"[^\W\u4e00-\u9fff]"
 _NAME = rf"(?<!{_LETTER})[A-Z](?:{_LETTER}|[&'’-]){{1,30}}(?: [A-Z](?:{_LETTER}|[&-]){{1,30}})?"
 _BRAND_CUES = re.compile(
-    rf"(?<![\w-])(?:[Bb]y|[Ff]rom|[Bb]rand(?::| is)?)\s+(?P<after>{_NAME})"
+    rf"(?<![\w-])(?:(?P<link>[Bb]y|[Ff]rom)|[Bb]rand(?::| is)?)\s+(?P<after>{_NAME})"
     rf"|(?:品牌(?:名称)?[:为是]?|来自)\s*(?P<origin>{_NAME})"
     rf"|(?P<before>{_NAME})(?= (?:makes|presents|offers|brings|builds)\b|\s?(?:牌(?!子)|推出的|出品|旗下|品牌))"
     r"|(?:品牌(?:名称)?[:为是]\s*|来自(?:品牌)?)(?P<han>[\u4e00-\u9fff]{2,4}?)(?=[,。;、\s的]|品牌|$)"
@@ -37,6 +37,35 @@ _NO_BRAND_HAN = re.compile(
 )
 
 
+_MAKING = frozenset({"made", "manufactured", "built", "brewed", "produced", "handmade", "crafted", "handcrafted"})
+# What ends like a verb and is a product, or is none and stands before "by".
+_DOING = re.compile(
+    r"(?:[a-z]+(?:ed|en|wn|orn)|best|you|us|sold|told|chosen|led|run|sent|won|drawn|written|step|side|day|one|kept|read)$"
+)
+_PRODUCT = _MAKING | {"bed", "shed", "linen", "kitchen", "oven", "gown", "screen"}
+_SOURCE = frozenset({"product", "model", "item", "piece", "design", "range", "line", "collection", "series", "this"})
+
+
+_COPY_BEFORE = re.compile(r"(?:仿|高仿|山寨|冒牌|\b(?:fake|imitation|replica|counterfeit) )$")
+_COPY_AFTER = re.compile(
+    r" (?:cop(?:y|ies)|clone|replica|imitation|knock-?off|lookalike|did(?: not|n't) )|(?:仿品|高仿|同款仿)"
+)
+
+
+def is_copy(lower: str, start: int, end: int) -> bool:
+    """Whether a brand is named as what is only copied: "a Tivano copy", 仿松柚."""
+    return bool(_COPY_BEFORE.search(lower, max(0, start - 16), start) or _COPY_AFTER.match(lower, end))
+
+
+def _claims_brand(link: str, before: str, nouns: frozenset[str]) -> bool:
+    """Whether "by" or "from" names who made the product: "a kettle by", "made by" and not "recommended by"."""
+    last = re.search(r"([A-Za-z]+)[\s,]*$", before)
+    word = last[1].lower() if last and not re.search(r"[.!?;:]\s*$", before) else ""
+    if link.lower() == "by":
+        return not _DOING.match(word) or word in _PRODUCT or word in nouns
+    return not word or word in nouns or word in _SOURCE
+
+
 def brands_in(text: str, record: Record, title: str) -> Iterator[tuple[int, int, Finding]]:
     """The record's brand wherever it stands, and another name where the words around it claim a brand."""
     slots = record.of("brand")
@@ -48,16 +77,20 @@ def brands_in(text: str, record: Record, title: str) -> Iterator[tuple[int, int,
             own.append(match.span())
             yield *match.span(), Finding("supported", slot, says(slot))
     for match in _BRAND_CUES.finditer(text):
-        group = match.lastgroup or "after"
+        group = next(name for name in ("after", "origin", "before", "han", "maker") if match[name])
         start, end = match.span(group)
         latin = group in ("after", "origin", "before")
         if any(low < end and start < high for low, high in own):
             continue
         if _NO_BRAND.match(match[group]) if latin else _NO_BRAND_HAN.search(match[group]):
             continue
+        link = match["link"]
+        claims = not link or _claims_brand(link, text[max(0, match.start() - 32) : match.start()], record.nouns)
+        if link and link.lower() == "by" and not claims:
+            continue
         if not slots:
             yield start, end, Finding("unsupported", None, "record has no brand")
-        elif own and match[0].lower().startswith(("from", "来自")):
+        elif not claims or (own and match[0].lower().startswith(("from", "来自"))):
             yield start, end, Finding("unsupported", slots[0], f"{says(slots[0])}; this may be a place", False)
         else:
             yield start, end, Finding("contradicted", slots[0], says(slots[0]))

@@ -17,8 +17,6 @@ __all__ = ["certificates_in", "listed_certificates"]
 _ENERGY = re.compile(
     r"\b(?:energy|efficiency)(?: efficiency)? (?:class|rating|label|grade)(?: is| of|:)? ?"
     r"(?P<latin>[a-g]\+{0,3})(?![a-z])"
-    r"|\bcertificates?(?:\s?:| is) (?P<named>[A-Z][\w-]+|bluesign)"
-    r"|认证[为是:]\s?(?P<names>[A-Za-z0-9][A-Za-z0-9-]{1,14})"
     r"|(?P<han>[一二三四五1-5])级能效|能效(?:等级|级别)?[为是:]?(?P<label>[一二三四五1-5])级"
 )
 _STANDARD = re.compile(
@@ -27,9 +25,10 @@ _STANDARD = re.compile(
     r"(?: ?(?:standard )?(?:certified|certification)|认证)?"
 )
 _CERTIFIED = re.compile(
-    r"\bcertified (?:to|by|under) (?:the )?(?P<to>[A-Z][\w-]+|bluesign)|\b(?P<adjective>[A-Z][A-Z\d-]+)[- ]certified\b"
-    r"|\bthe (?P<noun>[A-Z][\w-]+|bluesign) (?:certificate|certification)"
-    r"|\bcertificates?(?:\s?:| is) (?P<named>[A-Z][\w-]+|bluesign)"
+    r"\b[Cc]ertified (?:to|by|under) (?:the )?(?P<to>[A-Z][\w-]+|bluesign)"
+    r"|\b(?P<adjective>[A-Z][A-Z\d-]+)[- ]certified\b"
+    r"|\b[Tt]he (?P<noun>[A-Z][\w-]+|bluesign) (?:certificate|certification)"
+    r"|\b[Cc]ertifi(?:cate|cation)s?(?:\s?:| is) (?P<named>[A-Z][\w-]+|bluesign)"
     r"|认证[为是:]\s?(?P<names>[A-Za-z0-9][A-Za-z0-9-]{1,14})"
     r"|(?P<han>[A-Za-z0-9][A-Za-z0-9-]{1,14})(?:质量|安全)?认证"
 )

@@ -13,15 +13,16 @@ law forbids to say, whatever the record says. What a text only likens ("soft as 
 from __future__ import annotations
 
 import json
+import re
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, replace
 from typing import Protocol, TypeAlias
 
 from shoplm_audit.scoring.adjudication import TURNED, Finding, judge_quantity, judge_words
-from shoplm_audit.scoring.brand_names import brands_in
-from shoplm_audit.scoring.denial import refuted
+from shoplm_audit.scoring.brand_names import brands_in, is_copy
+from shoplm_audit.scoring.denial import denies, questions, withdrawn
 from shoplm_audit.scoring.mentions import around, lowered, mentions_in
-from shoplm_audit.scoring.quantities import level, quantities_in
+from shoplm_audit.scoring.quantities import Quantity, agrees, level, quantities_in
 from shoplm_audit.scoring.record_reading import Record, aged, read_record, says
 from shoplm_audit.scoring.statements import statements_in
 from shoplm_audit.scoring.vocabulary import LEXICON, Kind, Verdict
@@ -122,7 +123,9 @@ _Row: TypeAlias = tuple[int, int, Kind, Finding]
 def _words(lower: str, record: Record) -> Iterator[_Row]:
     for kind in LEXICON:
         for mention in mentions_in(kind, lower, loose=False, nouns=record.nouns):
-            finding = judge_words(kind, mention, record)
+            finding = judge_words(kind, mention, record, around(lower, mention.start, mention.end))
+            if mention.likened and finding.verdict != "supported" and finding.slot not in record.denials:
+                continue
             if mention.denied and (mention.aside or finding.verdict not in TURNED):
                 continue
             if mention.denied:
@@ -136,15 +139,18 @@ def _words(lower: str, record: Record) -> Iterator[_Row]:
 
 def _brands(plain: str, lower: str, record: Record, title: str) -> Iterator[_Row]:
     for start, end, finding in brands_in(plain, record, title):
-        if finding.verdict == "supported" and refuted(lower[max(0, start - 48) : start]):
+        if finding.verdict == "supported" and (denies(lower, start, end) or is_copy(lower, start, end)):
             yield start, end, "negation", replace(finding, verdict="contradicted")
         else:
             yield start, end, "brand", finding
 
 
 def _resolved(rows: list[_Row]) -> list[_Row]:
-    """One claim where a word is colour and material ("copper"): the supported, else the longer, else the colour."""
-    rank = sorted(rows, key=lambda row: (row[3].verdict != "supported", row[0] - row[1], row[2]))
+    """One claim where a word is colour and material ("copper", "solid gold"): settled, then longer, then supported."""
+    rank = sorted(
+        rows,
+        key=lambda row: (row[3].verdict not in TURNED, row[0] - row[1], row[3].verdict != "supported", row[2]),
+    )
     kept: list[_Row] = []
     covered: set[int] = set()
     for row in rank:
@@ -164,16 +170,30 @@ def _measured(text: str, lower: str, record: Record, found: list[_Row], stated: 
         meant = aged(quantity, beside[0])
         if judged := judge_quantity(meant, record, beside, stated):
             finding, role = judged
+            portion = _PORTION.search(lower, max(0, quantity.start - 30), quantity.start)
+            if portion and portion[1] not in record.nouns and finding.verdict == "contradicted":
+                finding = replace(finding, verdict="unsupported", states=False)
             kind = _KIND_OF_ROLE.get("age" if meant.dimension == "age" else role, "quantity")
-            if (
-                finding.verdict in TURNED
-                and not quantity.bound
-                and refuted(lower[max(0, quantity.start - 48) : quantity.start])
-            ):
+            denied = not quantity.bound and denies(lower, quantity.start, quantity.end, measure=True)
+            if finding.verdict in TURNED and denied:
                 kind, finding = "negation", replace(finding, verdict=TURNED[finding.verdict])
+            elif finding.verdict == "supported" and quantity.bound == "at most" and _below(lower, quantity, finding):
+                finding = replace(finding, verdict="contradicted")
             yield quantity.start, quantity.end, kind, finding
             if finding.slot:
                 stated.add(finding.slot.name)
+
+
+# What a kettle fills is another thing's measure: "a cup (250 ml)".
+_PORTION = re.compile(r"\b(cup|mug|glass|serving|portion|bowl|bottle|slice)(?:s|es)?(?: of)? \(?$")
+_BELOW = re.compile(r"(?:(?<!no )(?<!not )\b(?:less than|below)|不到|不足|低于|(?<!不)小于|(?<!不)少于)\s*$")
+
+
+def _below(lower: str, quantity: Quantity, finding: Finding) -> bool:
+    """Whether a text says less than just what the record says: 不到1.7升."""
+    if not finding.slot or not _BELOW.search(lower, max(0, quantity.start - 20), quantity.start):
+        return False
+    return any(agrees(replace(quantity, bound=""), known) for known in finding.slot.quantities if not known.bound)
 
 
 _KIND_OF_ROLE: dict[str, Kind] = {"age": "target", "warranty": "promise", "delivery": "promise"}
@@ -193,18 +213,54 @@ def _nested(rows: list[_Row]) -> list[_Row]:
 _WEIGHT: dict[Verdict, int] = {"supported": 2, "contradicted": 1}
 
 
+_MEASURED = frozenset({"quantity", "promise", "target"})
+
+
+def _gives_way(claim: Claim, finding: _SchemaFinding) -> bool:
+    """Whether a typed claim leaves its words to what the schema finds: never where the record excludes a measure."""
+    weight, settled = _WEIGHT.get(finding.verdict, 0), _WEIGHT.get(claim.verdict, 0)
+    if not weight:
+        return False
+    excluded = finding.verdict == "contradicted"
+    if claim.verdict == "contradicted" and claim.attribute and claim.kind in _MEASURED | {"negation"} and not excluded:
+        return False
+    same = finding.attribute == claim.attribute
+    longer = claim.end - claim.start < finding.end - finding.start  # blue in Blue Spice, not 2 kg
+    if claim.kind == "quantity":
+        return (excluded and longer) or (weight > settled and (same or excluded))
+    return longer or (weight > settled and (same or not settled))
+
+
 def _with_schema(claims: list[Claim], findings: tuple[_SchemaFinding, ...], text: str) -> list[Claim]:
     """Adds what the schema finds where no typed claim is, and in place of what is less settled or a part of a name."""
     for each in findings:
         beside = [claim for claim in claims if claim.start < each.end and each.start < claim.end]
-        weight = _WEIGHT.get(each.verdict, 0)
-        inside = [claim for claim in beside if claim.end - claim.start < each.end - each.start]  # blue in Blue Spice
-        if any(_WEIGHT.get(claim.verdict, 0) >= weight for claim in beside if not weight or claim not in inside):
+        if not all(_gives_way(claim, each) for claim in beside):
             continue
         claims = [claim for claim in claims if claim not in beside]
         words = text[each.start : each.end]
         claims.append(Claim(each.start, each.end, "attribute", words, each.verdict, each.attribute, each.why))
     return claims
+
+
+def _meant(claims: list[Claim], lower: str) -> list[Claim]:
+    """Without what the text only asks; turned where it answers no or takes back what it said."""
+    asked = list(questions(lower))
+    back, ahead = withdrawn(lower)
+    if not asked and not back and ahead == len(lower):
+        return claims
+    meant = []
+    for claim in claims:
+        asking = next((no for start, end, no in asked if start <= claim.start < end), None)
+        if asking is False:
+            continue
+        if (asking or claim.end <= back or claim.start >= ahead) and claim.verdict in TURNED:
+            turned: Verdict = (
+                "contradicted" if claim.verdict == "supported" else "supported" if asking else "unsupported"
+            )
+            claim = replace(claim, kind="negation", verdict=turned)
+        meant.append(claim)
+    return meant
 
 
 def _under_law(claims: list[Claim], text: str, language: str, facts: Mapping[str, str]) -> list[Claim]:
@@ -215,7 +271,8 @@ def _under_law(claims: list[Claim], text: str, language: str, facts: Mapping[str
         covered = False
         for place, claim in enumerate(claims):
             inside = offence.start <= claim.start and claim.end <= offence.end
-            if inside or (claim.start <= offence.start and offence.end <= claim.end):
+            crossing = claim.kind == offence.kind and claim.start < offence.end and offence.start < claim.end
+            if inside or crossing or (claim.start <= offence.start and offence.end <= claim.end):
                 covered = True
                 if claim.verdict not in ("contradicted", "prohibited"):
                     claims[place] = replace(claim, verdict="prohibited", why=offence.why, clause=offence.clause)
@@ -225,6 +282,24 @@ def _under_law(claims: list[Claim], text: str, language: str, facts: Mapping[str
             why, clause = offence.why, offence.clause
             claims.append(Claim(offence.start, offence.end, kind, words, "prohibited", "", why, clause))
     return claims
+
+
+# Characters without width, which part no word for who reads it.
+_UNSEEN = re.compile("[\u00ad\u200b-\u200f\u2060\ufeff]")
+
+
+def _without_unseen(text: str, facts: Mapping[str, str], language: str, title: str, schema: _Schema | None) -> Ledger:
+    """The ledger of the text as it is seen, with the places of the text as it is."""
+    places = [place for place, char in enumerate(text) if not _UNSEEN.match(char)]
+    ledger = check_claims(
+        "".join(text[place] for place in places), facts, language=language, title=title, schema=schema
+    )
+    spans = [(places[claim.start], places[claim.end - 1] + 1) for claim in ledger.claims]
+    claims = [
+        replace(claim, start=start, end=end, words=text[start:end])
+        for claim, (start, end) in zip(ledger.claims, spans, strict=True)
+    ]
+    return Ledger(tuple(claims), ledger.omitted)
 
 
 def check_claims(
@@ -247,6 +322,8 @@ def check_claims(
     >>> check_claims("Kettle by Norvik, 1.2 l.", {"brand": "Norvik", "capacity": "1.7 l"}).contradicted
     1
     """
+    if _UNSEEN.search(text):
+        return _without_unseen(text, facts, language, title, schema)
     facts = {str(name): str(value) for name, value in facts.items()}
     record = read_record(tuple(facts.items()), title)
     plain, lower = level(text), lowered(text)
@@ -263,7 +340,7 @@ def check_claims(
         findings = schema.findings(text, facts, language, title)
         claims = _with_schema(claims, findings, text)
         stated |= {each.attribute for each in findings if each.verdict == "supported"}
-    claims = _under_law(claims, text, language, facts)
+    claims = _under_law(_meant(claims, lower), text, language, facts)
     values = {(slot.kind, slot.value) for slot in record.slots if slot.name in stated}  # 价格 and price are one
     omitted = tuple(
         slot.name for slot in record.slots if slot.name not in stated and (slot.kind, slot.value) not in values

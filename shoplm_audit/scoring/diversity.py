@@ -43,29 +43,33 @@ def distinct(texts: Sequence[str], n: int, language: str) -> tuple[float, float]
         language: of the texts, for tokens and vocabulary.
 
     Returns:
-        (different n-grams / n-grams, different n-grams / `expected_distinct`); nan without any n-gram.
+        (different n-grams / n-grams, different n-grams / `expected_distinct`, at most 1: more than chance would leave
+        is chance); nan without any n-gram.
     """
     grams = [gram for text in texts for gram in grams_of(tokens_of(text, language), n)]
     if not grams:
         return math.nan, math.nan
     different = len(set(grams))
-    return different / len(grams), different / expected_distinct(len(grams), n, language)
+    return different / len(grams), min(1.0, different / expected_distinct(len(grams), n, language))
 
 
 def sharing_groups(texts: Sequence[tuple[str, str]], groups: Sequence[int], n: int = 8) -> list[set[int]]:
     """For each (text, language) the other groups that have a text which shares a run of n tokens with it.
 
-    A run of signs alone is none: a line of dashes is no template.
+    A run of signs alone is none: a line of dashes is no template. A text without a run, since it is shorter or has
+    signs alone, shares with one that is the same as a whole; an empty one shares nothing.
     """
     holders: dict[tuple[str, ...], set[int]] = {}
-    runs = [
-        {gram for gram in grams_of(tokens_of(text, language), n) if any(map(str.isalnum, "".join(gram)))}
-        for text, language in texts
-    ]
+    runs = [_runs(tokens_of(text, language), n) for text, language in texts]
     for own, group in zip(runs, groups, strict=True):
         for gram in own:
             holders.setdefault(gram, set()).add(group)
     return [set().union(*(holders[gram] for gram in own)) - {group} for own, group in zip(runs, groups, strict=True)]
+
+
+def _runs(tokens: Sequence[str], n: int) -> set[tuple[str, ...]]:
+    runs = {gram for gram in grams_of(tokens, n) if any(map(str.isalnum, "".join(gram)))}
+    return runs or ({tuple(tokens)} if tokens else set())
 
 
 class SelfBleu:
@@ -124,7 +128,7 @@ class SelfBleu:
         matches = np.bincount(self._cell, clipped, len(found) * ORDERS).reshape(-1, ORDERS)
         rows = np.column_stack([self._lengths, self._closest(left_out), matches, self._totals])
         kept = np.flatnonzero(~np.isin(self._groups, left_out) & (self._lengths > 0) & np.isfinite(rows).all(axis=1))
-        found[kept] = corpus_bleu(rows[kept], effective_order=True)
+        found[kept] = corpus_bleu(rows[kept])
         return found
 
     def _closest(self, left_out: Sequence[int]) -> Floats:

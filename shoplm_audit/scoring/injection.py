@@ -3,9 +3,11 @@
     inject("colour", "A navy kettle.", {"colour": "navy"}, language="en", rng=rng)
     -> Injected("A red kettle.", "colour", 2, 5, "navy", "red", attribute="colour")
 
-Where an error can go is found by looking for the record's values in the text, never by the checker that is measured.
-Shared with it are only the tables of colours and materials (which words exclude each other, so that the new word is
-truly false) and of units (so that 500 g does not become 0.5 kg).
+Where an error can go is found by looking for the record's values in the text, as they are spelled; the verdicts of the
+checker that is measured are never asked. But it shares tables with it: a colour's place is found, and values that
+exclude each other are told, by the lexicon of colours and materials, and a quantity's place by the reader of numbers
+and units (so that 500 g does not become 0.5 kg). So nothing is put where a text says a value in words that neither
+reads ("six knives" for 6, a shade that no table has): what the checker misses there, this cannot show.
 """
 
 from __future__ import annotations

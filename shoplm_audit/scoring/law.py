@@ -11,7 +11,7 @@ from __future__ import annotations
 import hashlib
 import re
 import tomllib
-from bisect import bisect_right
+from bisect import bisect_left, bisect_right
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, fields
 from functools import lru_cache
@@ -31,11 +31,46 @@ _DENIED = re.compile(
     r"(?:(?<![a-z0-9])(?:not|no|never|without|neither|nor|cannot|hardly|\w+n't)"
     r"(?:\s(?:a|an|the|any|be|been|is|are|it|necessarily|actually|really|truly|fully|considered|called|claimed?|claiming"
     r"|marketed|sold|labell?ed|described|said|say|to|as|that|our|their|this))*\s|(?<![a-z])non-?"
-    r"|(?:非|不是|并非|绝非|不算|未必是?|不一定是?|不敢[称说]是?|不自称|谈不上|称不上|算不上|不属于|没有|不再是?|不宣称|拒绝|不追求|不能)"
+    r"|(?:非|(?<!是)不是|并非|绝非|不算|未必是?|不一定是?|不敢[称说]是?|不自称|谈不上|称不上|算不上|不属于|没有|不再是?|不宣称|拒绝|不追求|不能)"
     r"(?:最|全网|全国|全球|世界|行业|什么|所谓的?|任何)?)$"
 )
-_PAIRS = (('"', '"'), ("「", "」"), ("『", "』"), ("《", "》"))
+_PAIRS = (('"', '"'), ("'", "'"), ("「", "」"), ("『", "』"), ("《", "》"))
+# Words beside quotation marks that speak of the words in them; other marks are scare quotes ("the “best” kettle").
+_SPOKEN_BEFORE = re.compile(
+    r"(?:(?<![a-z])(?:words?|terms?|phrases?|labels?|labell?ed|expressions?|slogans?|titles?|titled|claims?|claimed"
+    r"|says?|said|saying|wrote|writes?|call(?:s|ed|ing)?|nam(?:e|es|ed|ing)|reads?|reading|print(?:s|ed)?|asked|asks"
+    r"|quotes?|book|song|film|like|as|not|so-called|avoid|using?)"
+    r"|所谓的?|[说称叫写印标问含用为词句]|字样|宣传|避免|避开|出现|使用|标题|书名|歌曲|电影|图案|不是|并非|非)[^,。;!?\n]{0,4}$"
+)
+_SPOKEN_AFTER = re.compile(
+    r"\s?(?:(?:is|was|are|were|as) (?:a|the|not|no)\b|等?(?:字样|词|用语|字眼|绝对化|说法|字|宣传|类)"
+    r"|[一这]个?(?:词|说法)|的(?:说法|字样|宣传|用语|表述)|(?:words?|terms?|phrases?|labels?|claims?|slogans?)\b)"
+)
 _ASKING = ("?", "吗", "吗。", "吗!")
+_AFFIRMED = re.compile(
+    r"[\s,!]*(?:(?:oh |why,? |of )?(?:yes|yeah|yep|sure|course|absolutely|definitely|certainly|indeed|exactly|always)\b"
+    r"|(?:it|this|ours|we|they)(?:'s|'re| (?:sure |really |certainly )?(?:is|does|do|are|can|will|has|have))"
+    r"(?=[\s,]*(?:[.!]|$|indeed|and|right|just))"
+    r"|you bet|(?:that's |you're )?right\b"
+    r"|(?:那|这)?(?:当然|必须|肯定|自然|绝对)(?!不|没|非)|是的|没错|对的?(?=[,。!~]|$)|有的?(?=[,。!~]|$)"
+    r"|(?:它|我们|本品|这里)?(?:就是|就有|做到了|真的是)|答案是(?:肯定|是|yes)|确实|正是|真的(?=[,。!~]|$)|是(?=[,。!~]|$))"
+)
+# Questions that say what they ask, unless they are answered with a no.
+_RHETORICAL = re.compile(
+    r"\s*(?:(?:do you |you )?(?:want|need|looking for|searching for|dreaming of|ready for|who says|why not)\b"
+    r"|谁说(?:没|不)|难道(?:不|没)|何不|还在(?:找|寻)|(?:您|你)?(?:是不是|是否)?(?:也)?(?:想要|想找|想拥有|需要|在找|渴望))"
+)
+_NOBODY = re.compile(r"\s*(?:谁说|难道|who says)")  # a denial of a denial
+_REFUSED = re.compile(
+    r"[\s,]*(?:no\b|not\b|nope|sorry|unfortunately|we (?:can|do)(?:not|n't)"
+    r"|(?:this|it|that|these)(?: (?:is|are)(?:n't| not)|'s not)\b"
+    r"|不|没|抱歉|对不起|很遗憾|可惜|并|非|本品(?:不|并|没|无))"
+)
+_FIRST = re.compile(r"第1(?![\d.])")
+_GAP = re.compile(
+    "[\u00ad\u200b-\u200f\u2060\ufeff]+"
+    "|(?:(?<=[^\u4e00-\u9fff][\u4e00-\u9fff])|(?<=^[\u4e00-\u9fff])) (?=[\u4e00-\u9fff])"
+)
 _QUOTE_LENGTH = 30  # characters; longer ones are speech or a whole text that stands in quotes
 
 
@@ -51,6 +86,7 @@ class Rule:
         exempt: no hit where one of these overlaps it.
         exempt_in_sentence, exempt_in_text: no hit where one of these stands in its sentence, anywhere in the text.
         exempt_in_record: no hit where a line `name: value` of the record matches and holds the numbers of the hit.
+        scarce: for a hit without a number, what the line's number may be at most; no limit where it is None.
     """
 
     id: str
@@ -64,6 +100,7 @@ class Rule:
     exempt_in_sentence: tuple[str, ...] = ()
     exempt_in_text: tuple[str, ...] = ()
     exempt_in_record: tuple[str, ...] = ()
+    scarce: int | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -102,9 +139,9 @@ class _Reader:
     words: Mapping[str, re.Pattern[str] | None]
 
 
-def _rule_of(entry: Mapping[str, str | list[str]]) -> Rule:
-    texts = {key: value for key, value in entry.items() if isinstance(value, str)}
-    lists = {key: tuple(value) for key, value in entry.items() if not isinstance(value, str)}
+def _rule_of(entry: Mapping[str, str | int | list[str]]) -> Rule:
+    texts = {key: value for key, value in entry.items() if not isinstance(value, list)}
+    lists = {key: tuple(value) for key, value in entry.items() if isinstance(value, list)}
     for pattern in (each for value in lists.values() for each in value):
         re.compile(pattern)
     return Rule(**texts, **lists)  # type: ignore[arg-type]  # the key decides which of the two it is
@@ -179,17 +216,27 @@ def _any(patterns: tuple[str, ...]) -> re.Pattern[str]:
     return re.compile("|".join(f"(?:{each})" for each in patterns), re.ASCII)
 
 
+@lru_cache(maxsize=16)
+def _marks(text: str) -> tuple[int, ...]:
+    return tuple(match.start() for match in re.finditer(r'(?<!\d)"', text))
+
+
 def _quoted(text: str, start: int, end: int) -> bool:
-    """Whether short quotation marks stand around the words; marks after a digit are inches."""
+    """Whether the words stand in short quotation marks as words that are spoken of; marks after a digit are inches."""
     for opening, closing in _PAIRS:
         before, after = text[max(0, start - _QUOTE_LENGTH) : start], text[end : end + _QUOTE_LENGTH]
         place, stop = before.rfind(opening), after.find(closing)
         if place < 0 or stop < 0 or len(before) - place + stop > _QUOTE_LENGTH or "\n" in before[place:] + after[:stop]:
             continue
         left, right = start - len(before) + place, end + stop + 1
-        inside = opening != closing or len(re.findall(r'(?<!\d)"', text[:left])) % 2 == 0
+        if opening == "'" and text[max(0, left - 1) : left].isalpha():  # an apostrophe
+            continue
+        inside = opening != '"' or bisect_left(_marks(text), left) % 2 == 0
         whole = not text[:left].strip() and not text[right:].strip(" .!。\n")
-        if inside and not whole and not text[max(0, left - 1) : left].isdigit():
+        spoken = (
+            opening == "《" or _SPOKEN_BEFORE.search(text, max(0, left - 24), left) or _SPOKEN_AFTER.match(text, right)
+        )
+        if inside and not whole and spoken and not text[max(0, left - 1) : left].isdigit():
             return True
     return False
 
@@ -221,10 +268,14 @@ class _Text:
 
     def mentions(self, start: int, end: int) -> bool:
         """Whether the words are denied, asked or quoted."""
-        if _DENIED.search(self.low, max(0, start - 40), start):
+        opening, closing = self.sentence(start)
+        if _DENIED.search(self.low, max(0, start - 40), start) and not _NOBODY.match(self.low, opening):
             return True
-        closing = self.sentence(start)[1]
-        return self.low[max(start, closing - 4) : closing].rstrip().endswith(_ASKING) or _quoted(self.low, start, end)
+        asked = self.low[max(start, closing - 4) : closing].rstrip().endswith(_ASKING)
+        if asked and not _AFFIRMED.match(self.low, closing):
+            rhetorical = _RHETORICAL.match(self.low, opening)
+            return not rhetorical or bool(_REFUSED.match(self.low, closing))
+        return not asked and _quoted(self.low, start, end)
 
     def exempts(self, rule: Rule, start: int, end: int) -> bool:
         """Whether the words are out of the rule's context or under one of its exemptions."""
@@ -249,13 +300,26 @@ class _Text:
     def _records(self, rule: Rule, words: str) -> bool:
         pattern = _any(rule.exempt_in_record)
         lines = [line for line in self.lines if rule.exempt_in_record and pattern.search(line)]
-        return any(_numbers(words) <= _numbers(line) for line in lines)
+        said = _numbers(words)
+        if said or rule.scarce is None:
+            return any(said <= _numbers(line) for line in lines)
+        return any(0 <= max(held) <= rule.scarce for line in lines if (held := _numbers(line.partition(":")[2])))
 
 
 def _lowered(text: str) -> str:
     plain = level(text)
     low = plain.lower()
-    return low if len(low) == len(plain) else "".join(c.lower() if len(c.lower()) == 1 else c for c in plain)
+    low = low if len(low) == len(plain) else "".join(c.lower() if len(c.lower()) == 1 else c for c in plain)
+    return _FIRST.sub("第一", low)
+
+
+def _squeezed(low: str) -> tuple[str, tuple[int, ...] | None]:
+    """The text without signs of no width and without spaces between single Han characters, and where each stood."""
+    gone = {place for match in _GAP.finditer(low) for place in range(*match.span())}
+    if not gone:
+        return low, None
+    kept = tuple(place for place in range(len(low)) if place not in gone)
+    return "".join(low[place] for place in kept), kept
 
 
 def _hits(text: str, language: str) -> Iterator[tuple[Pack, Rule, int, int]]:
@@ -282,16 +346,16 @@ def offences(text: str, language: str = "en", facts: Mapping[str, str] = Mapping
     >>> [each.words for each in offences("最小尺码也有国家级品质。", "zh")]
     ['国家级']
     """
-    low = _lowered(text)
+    low, places = _squeezed(_lowered(text))
     hits = list(_hits(low, language))
     if not hits:
         return ()
     whole = _Text(low, facts)
     found = [
         Offence(
-            start,
-            end,
-            text[start:end],
+            first,
+            last,
+            text[first:last],
             pack.name,
             rule.clause,
             f"{rule.why} (checked by words only)",
@@ -301,5 +365,6 @@ def offences(text: str, language: str = "en", facts: Mapping[str, str] = Mapping
         )
         for pack, rule, start, end in hits
         if not whole.mentions(start, end) and not whole.exempts(rule, start, end)
+        for first, last in [(places[start], places[end - 1] + 1) if places else (start, end)]
     ]
     return tuple(sorted(found, key=lambda each: (each.start, each.pack, each.end)))

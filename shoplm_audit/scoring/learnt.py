@@ -6,9 +6,10 @@
 A text contradicts an attribute where it does not say the record's value and says another of the attribute's values;
 where it says such a value beside the record's, and the attribute has one value as a rule; where it gives the
 attribute's name with another value ("its neck is round"); and where it denies the record's value. What people wrote of
-products with records teaches the exceptions: other words for a value, and values that are said beside others. Where it
-shows that people hardly ever leave a value out and write another name or number, one that the record does not hold at
-all contradicts too. All else that a text says and the record does not is unsupported at most.
+products with records teaches the exceptions: other words for a value, and values that are said beside the record's own.
+Another value without the own one beside it teaches nothing, since it may be an error of theirs. Where it shows that
+people hardly ever leave a value out and write another name or number, one that the record does not hold at all
+contradicts too. All else that a text says and the record does not is unsupported at most.
 """
 
 from __future__ import annotations
@@ -86,7 +87,8 @@ class Learnt:
             index[form[0]].append((form, frozenset(attributes_of[form])))
         self._index = dict(index)
         self._other_words: dict[str, Counter[str]] = defaultdict(Counter)
-        self._harmless: Counter[tuple[str, Form, bool]] = Counter()
+        self._harmless: Counter[tuple[str, Form]] = Counter()
+        self._words = {name: frozenset(word for form in forms for word in form) for name, forms in values.items()}
         self._common: Counter[Form] = Counter()
         padded = [*titles, *([""] * len(records))]
         self._learn(
@@ -105,16 +107,20 @@ class Learnt:
                 missing = [part for part in parts if not seen.says(part)]
                 for part in missing:
                     like = {seen.forms[place] for place in seen.strange if seen.sort(place) == sort_of(part)}
-                    self._other_words[part].update(like)
-                for form in {form for _, _, form, attributes in seen.new if self._kin[attribute] & attributes}:
-                    self._harmless[attribute, form, bool(missing)] += 1
+                    self._other_words[part].update(like - self._words[attribute])  # those are other products' values
+                if not missing:
+                    beside = {form for _, _, form, attributes in seen.new if self._kin[attribute] & attributes}
+                    self._harmless.update((attribute, form) for form in beside)
         told, loose = Counter[str](), Counter[str]()
         for text, record in examples:  # again, with the other words known
             seen = Seen(text, record, self._index)
             for attribute, parts in record.slots.items():
                 missing = [part for part in parts if not self._says(seen, part)]
                 told[attribute] += 1
-                loose[attribute] += any(True for _ in _runs(seen, missing))
+                loose[attribute] += any(
+                    not self._words[attribute].issuperset(seen.forms[first:last])
+                    for first, last in _runs(seen, missing)
+                )
         self._loose = frozenset(name for name in told if told[name] >= _SEEN and loose[name] > _LOOSE * told[name])
         self._exact = len(examples) >= _SEEN and loose.total() <= _LOOSE * told.total()
 
@@ -171,7 +177,7 @@ class Learnt:
             (first, last)
             for first, last, form, attributes in seen.new
             if kin & attributes
-            and self._harmless[attribute, form, bool(missing)] < _TAUGHT
+            and self._harmless[attribute, form] < _TAUGHT
             and (missing or not any((attribute, *sorted((form, form_of(part)))) in self._together for part in parts))
         ]
         found: list[tuple[int, int]] = []

@@ -9,7 +9,7 @@ import re
 from collections.abc import Iterator
 from dataclasses import dataclass
 
-from shoplm_audit.scoring.denial import refuted
+from shoplm_audit.scoring.denial import denies, elsewhere
 from shoplm_audit.scoring.quantities import level
 from shoplm_audit.scoring.vocabulary import LEXICON, Kind
 
@@ -29,6 +29,7 @@ class Mention:
     blend: bool = False
     aside: bool = False
     denied: bool = False
+    likened: bool = False  # an imitation of it
 
 
 _DENIED = re.compile(
@@ -37,7 +38,8 @@ _DENIED = re.compile(
     r"(?:(?:made|of|from|a|an|any|real|genuine|in|the|contains?|use|be)\s+)*"
     r"|(?:非|不含|无|不是|并非|没有|不采用|不使用|拒绝|不同于)(?:任何)?)$"
 )
-_LIKE = re.compile(r"(?:\b(?:faux|fake|like|(?:soft|smooth|strong|light|fine) as|resembl\w+)[\s-]+|[如像似仿])$")
+_IMITATED = re.compile(r"(?:\b(?:faux|fake|imitation|mock|simulated|artificial)[\s-]+|仿)$")
+_LIKE = re.compile(r"(?:\b(?:like|looks? like|(?:soft|smooth|strong|light|fine) as|resembl\w+)[\s-]+|[如像似])$")
 _FREE = re.compile(r"[- ]free\b")
 _LIKENED = re.compile(
     r"[- ](?:like|look|plated|effect|style|inspired|scented|flavou?red)\b|般|味|香|感|纹|花糖|器|绒绒|巧的"
@@ -49,20 +51,27 @@ _PART = (
 )
 _ASIDE_AFTER = re.compile(rf" (?:[a-z]+ )?(?:{_PART})\b")
 _ASIDE_BEFORE = re.compile(
-    r"(?:\b(?:pairs?|paired|goes|go|match\w*|combined?|contrast\w*|wear it) (?:\w+ )?(?:with )?(?:\w+ )?|\bwith an? )$"
+    r"(?:\b(?:pairs?|paired|goes|go|match\w*|combined?|contrast\w*|wear it) (?:\w+ )?(?:with )?(?:\w+ )?"
+    r"|\b(?:with|under|against|beside|alongside|next to) (?:(?:an?|the|your|our|any|other) )?(?:[a-z]+ (?:and"
+    r"|or) )?(?:[a-z]+ )?"
+    r"|\bwith (?:[a-z]+ ){1,3}(?:and|or) )$"
 )
+# These are of the whole: "with a red finish".
+_WHOLE_AFTER = re.compile(r" (?:finish|body|exterior|housing|casing|case|colou?r|shade|hue|tone)\b")
 _ASIDE_HAN = re.compile(
-    r"印花|图案|拉链|条纹|条带|字母|绣|领|袖|扣|边|衬|里布|内里|搭|装饰|点缀|缀|拼|线条|滚线|压线|腰带|口袋|袋口|格|波点|圆点"
+    r"印花|图案|拉链|条纹|条带|字母|绣|指示灯|按键|按钮|旋钮|配[上以一]|衣物|分开洗|领|袖|扣|边|衬|里布|内里|搭|装饰|点缀|缀|拼|线条|滚线|压线|腰带|口袋|袋口|格|波点|圆点"
     r"|花朵|碎花|花纹|亮片|蝴蝶结|流苏|灯光|阳光|肌|皮肤|唇|裤子|裙子|裙摆|鞋底|织带|撞色|对比|碰撞|交织|相间|打底|内搭|叠"
     r"|元素|细节|背上|踩上|珠|钻|文字|下摆|走线|外套"
 )
 _FALSE_COLOUR = re.compile(
-    r"orange (?:juice|peel|zest|flavou?r|blossom|oil|scent)|silver (?:lining|plated)|brown (?:rice|sugar)"
+    r"(?:wine|beer|water|drinking|shot|cocktail|champagne|magnifying|looking) glass(?:es)?"
+    r"|[a-z]+-[a-z]+ (?:scented|flavou?red)"
+    r"|orange (?:juice|peel|zest|flavou?r|blossom|oil|scent)|silver (?:lining|plated)|brown (?:rice|sugar)"
     r"|gold(?:en)? (?:standard|medal|card|age|rule|hour|retriever|ratio|plated)|blue (?:light|ray|cheese|moon)"
     r"|white (?:noise|paper|wine|board|balance|label|chocolate|tea|rice|bread|goods)"
     r"|black (?:friday|tea|pepper|coffee|forest|box|mirror|belt|market)"
     r"|red (?:wine|cross|carpet|tape|bull|meat|pepper|flag|light)"
-    r"|green (?:tea|energy|living|choice|thumb|planet|house|beans?|light|power|electricity)"
+    r"|green[ -](?:tea|energy|living|choice|thumb|planet|house|beans?|light|power|electricity)"
     r"|transparent (?:pric|poli|proce)|bed linens?|steel yourself|glass of|cotton candy"
     r"|绿色(?:食品|环保|健康|无公害|能源|出行|生态|生活)|黑色(?:星期|幽默)|白色(?:情人|恋人)|金色年华|红色(?:旅游|革命)"
 )
@@ -127,7 +136,7 @@ def _aside(han: bool, before: str, after: str) -> bool:
     if han:
         beside = before.endswith(("与", "和")) or after.lstrip("色").startswith(("与", "和"))
         return beside or bool(_ASIDE_HAN.search(before[-8:]) or _ASIDE_HAN.search(after[:8]))
-    return bool(_ASIDE_AFTER.match(after) or _ASIDE_BEFORE.search(before))
+    return bool(_ASIDE_AFTER.match(after) or (_ASIDE_BEFORE.search(before) and not _WHOLE_AFTER.match(after)))
 
 
 def mentions_in(kind: Kind, text: str, *, loose: bool, nouns: frozenset[str] = frozenset()) -> Iterator[Mention]:
@@ -156,6 +165,7 @@ def mentions_in(kind: Kind, text: str, *, loose: bool, nouns: frozenset[str] = f
             elif leads:
                 share, start = float(leads[1] or 100), start - len(leads[0])
             blend = bool(_BLEND.match(after))
-        denied = denied or refuted(text[max(0, start - 48) : start])
-        aside = not loose and _aside(not word.isascii(), before, after)
-        yield Mention(start, end, words.concept[word], share, blend, aside, denied)
+        likened = bool(_IMITATED.search(before))
+        denied = denied or likened or denies(text, start, end)
+        aside = not loose and (_aside(not word.isascii(), before, after) or elsewhere(before))
+        yield Mention(start, end, words.concept[word], share, blend, aside, denied, likened)

@@ -21,8 +21,9 @@ _WORDS = {word: float(value) for value, word in enumerate(_ONES)}
 _WORDS |= {word: 10.0 * value for value, word in enumerate(_TENS.split(), 2)}
 _SMALL = "|".join(_ONES[1:10])
 _WORD = rf"\b(?:half\ an?|(?:{_TENS.replace(' ', '|')})[-\ ](?:{_SMALL})|(?:{'|'.join(_WORDS)})(?:\ hundred)?)\b"
-# Groups of thousands are parted by a comma, an apostrophe, a thin or unbreakable space, or a plain space before 000.
-_DIGITS = r"(?:\d{1,3}(?:[,'\u2009\u202f\u00a0]\d{3})+(?!\d)|\d{1,3}(?:\ 000)+(?!\d)|\d+)(?:\.\d+)?"
+# Groups of thousands are parted by a comma, an apostrophe, a thin or unbreakable space, or a plain space before 000;
+# 0,125 has none.
+_DIGITS = r"(?:[1-9]\d{0,2}(?:[,'\u2009\u202f\u00a0]\d{3})+(?!\d)|\d{1,3}(?:\ 000)+(?!\d)|\d+)(?:\.\d+)?"
 NUMBER = re.compile(
     rf"""(?P<currency>(?<![A-Za-z])(?:US|HK|CA|AU|CN)?[$€£¥]\ ?|\b(?:RMB|CNY|USD|EUR|GBP)\ ?)?
     (?:(?:(?<![A-Za-z0-9_.\#])(?<![A-Za-z]-)(?<!\d/)|(?<=[0-9m][xX*])|(?<=RMB)|(?<=CNY)|(?<=USD)|(?<=EUR)|(?<=GBP))

@@ -82,7 +82,7 @@ def signature_of(metric: str) -> str:
     """What a number of this metric ("bleu", "chrf", "rouge") depends on, as sacreBLEU tells it."""
     version = importlib.metadata.version("sacrebleu")
     return {
-        "bleu": f"corpus_bleu|case:mixed|norm:nfkc|tok:en=13a,zh=zh|smooth:exp|version:{version}",
+        "bleu": f"corpus_bleu|case:mixed|norm:nfkc|tok:en=13a,zh=zh|smooth:exp|eff:without 4-grams|version:{version}",
         "chrf": f"chrf2|case:mixed|norm:nfkc|eff:yes|nc:6|nw:0|space:no|version:{version}",
         "rouge": f"rouge|f1|case:lc|norm:nfkc|tok:en=letters and digits,zh=sacrebleu zh {version}|stem:no|"
         "Lsum:en=lines,zh=。！？；lines",
@@ -126,10 +126,11 @@ def bleu_sums(text: str, reference: str, language: str) -> tuple[float, ...]:
     return (float(found.sys_len), float(found.ref_len), *map(float, found.counts), *map(float, found.totals))
 
 
-def corpus_bleu(sums: Floats, *, effective_order: bool = False) -> Floats:
+def corpus_bleu(sums: Floats) -> Floats:
     """Corpus BLEU, 0 to 100 (Papineni et al. 2002), of sums of `bleu_sums` over texts, (B, 2 + 2 * 4) to (B,).
 
-    With `effective_order` a text too short for 4-grams is scored over the orders that it has, else it scores 0.
+    Texts that together have no 4-gram are scored over the orders that they have, so that identical ones score 100; the
+    brevity penalty keeps short texts from gaining by it. sacreBLEU gives them 0, and otherwise the same.
     """
     written, expected = sums[:, 0], sums[:, 1]
     matches, totals = sums[:, 2 : 2 + ORDERS], sums[:, 2 + ORDERS :]
@@ -138,15 +139,14 @@ def corpus_bleu(sums: Floats, *, effective_order: bool = False) -> Floats:
         empty = (matches == 0) & (totals > 0)
         smoothed = np.where(empty, 1 / (2.0 ** np.cumsum(empty, axis=1) * totals), matches / totals)
         brevity = np.where(written < expected, np.exp(1 - expected / written), 1.0)
-        logs = np.where(totals > 0, np.log(smoothed), 0.0 if effective_order else -np.inf)
-        orders = (totals > 0).sum(axis=1) if effective_order else ORDERS
-        score = np.minimum(100.0, 100 * brevity * np.exp(logs.sum(axis=1) / orders))
+        logs = np.where(totals > 0, np.log(smoothed), 0.0)
+        score = np.minimum(100.0, 100 * brevity * np.exp(logs.sum(axis=1) / (totals > 0).sum(axis=1)))
     return np.where((matches.sum(axis=1) == 0) | (written == 0), 0.0, score)
 
 
 def bleu(text: str, reference: str, language: str) -> float:
-    """BLEU of one text, 0 to 100, over the orders that it is long enough for, so that identical texts score 100."""
-    return min(100.0, float(_bleu(language).sentence_score(folded(text), [folded(reference)]).score))
+    """BLEU of one text, 0 to 100: `corpus_bleu` of it alone."""
+    return float(corpus_bleu(np.array([bleu_sums(text, reference, language)]))[0])
 
 
 # ROUGE ---------------------------------------------------------------------------------------------

@@ -10,7 +10,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from itertools import groupby
 
-from shoplm_audit.scoring.denial import denied, refuted
+from shoplm_audit.scoring.denial import denied, denies
 
 __all__ = ["PHRASES", "Literal", "Phrase", "Phrases"]
 
@@ -23,6 +23,7 @@ _TABLE = """
 [none]
 : best before, best served, best if used, best regards, best wishes, at best, best friend, best friends, best suited
 : do your best, does its best, best man, leading to, vegan leather, water resistant to, made for women's, sugar cane;  :
+: coconut milk, oat milk, soy milk, rice milk, cocoa butter, shea butter, body butter | 可可脂 椰奶
 : | 最小尺码 最大尺码 最近 最后 最初 最终 最低起订量 防水台 手工课 有机会 有机结合 最好不要 儿童节 少女款
 : | 可持续使用 治疗师 认证课
 [target]
@@ -74,13 +75,15 @@ submersible < waterproof: submersible | 可浸水 可潜水 浸水使用 可水�
 shockproof: shockproof, shock~resistant | 防摔 防震;  fireproof: fireproof, flame~retardant, fire~resistant | 阻燃 防火
 breathable: breathable | 透气;  wireless: wireless, cordless | 无线 无绳;  bluetooth < wireless: bluetooth | 蓝牙
 wired < -wireless: wired | 有线;  wifi < wireless: wifi, wi-fi
-rechargeable < -disposable: rechargeable | 可充电 充电式;  foldable: foldable, collapsible | 可折叠 折叠式
+rechargeable < -disposable: rechargeable | 可充电 充电式
+foldable: foldable, collapsible, fold!, folds! | 可折叠 折叠式 折叠?
 adjustable: adjustable | 可调节;  detachable: detachable, removable | 可拆卸 可脱卸
 reusable < -disposable: reusable | 可重复使用;  disposable: disposable, single~use | 一次性
 non-stick: non~stick | 不粘锅 不粘涂层;  non-slip: non~slip, anti~slip | 防滑
 leakproof: leak~proof, spill~proof | 防漏 不漏水;  noise-cancelling: noise~cancelling, noise~canceling | 降噪
 handmade < -machine-made: handmade, hand~made, handcrafted, hand~crafted | 纯手工 手工制作 全手工
-machine-made: machine~made | 机器制作;  vegan: vegan | 纯素;  organic: organic | 有机种植 有机食品
+machine-made: machine~made | 机器制作;  vegan < -animal: vegan | 纯素;  halal < -pork: halal | 清真
+organic: organic | 有机种植 有机食品
 uv-protection: uv~protection, uv~resistant | 防晒 防紫外线;  wrinkle-free: wrinkle~free, crease~resistant | 抗皱 免皱
 fade-resistant: colourfast, colorfast, fade~resistant | 不褪色 不掉色;  pilling: | 不起球 抗起球
 shrink-resistant: shrink~resistant, pre~shrunk | 不缩水;  heat-resistant: heat~resistant, heat~proof | 耐高温 耐热
@@ -90,14 +93,24 @@ batteries < -no-batteries: batteries included, battery included | 含电池
 no-batteries: batteries not included | 不含电池
 [contains]
 alcohol: alcohol! | 酒精!;  sugar: sugar!, added sugar! | 糖! 蔗糖!;  bpa: bpa!, bisphenol a! | 双酚a! bpa!
-gluten: gluten! | 麸质!;  lactose: lactose! | 乳糖!;  dairy: dairy!, milk! | 乳制品! 牛奶!;  nuts: nuts!, nut! | 坚果!
+gluten: gluten! | 麸质!;  lactose: lactose! | 乳糖!;  dairy: dairy! | 乳制品!;  nuts: nuts!, nut! | 坚果!
+animal: ;  meat < animal: meat! | 肉类!
+wheat < gluten: wheat!, barley!, rye!, spelt!, malt!, semolina! | 小麦! 面粉! 大麦! 麦芽! 黑麦!
+milk < dairy lactose animal: milk!, butter!, cheese!, whey!, casein!, yogurt!, yoghurt!, buttermilk!
+milk: | 牛奶! 奶粉! 黄油! 奶酪! 乳清!
+egg < animal: egg!, eggs! | 鸡蛋! 蛋清! 蛋黄!;  honey < animal: honey! | 蜂蜜!
+beef < meat: beef!, chicken!, lamb! | 牛肉! 鸡肉! 羊肉!;  fish < animal: fish! | 鱼肉!
+almond < nuts: almond!, almonds!, hazelnut!, hazelnuts!, walnuts!, cashew!, cashews!, pistachios!, pecans!
+almond: | 杏仁! 榛子! 核桃! 腰果!
 paraben: paraben!, parabens! | 尼泊金酯!;  sulphate: sulphate!, sulphates!, sulfate!, sulfates! | 硫酸盐!
-fragrance: fragrance!, fragrances!, perfume! | 香精! 香料!;  preservative: preservative!, preservatives! | 防腐剂!
+fragrance: fragrance!, fragrances!, perfume!, parfum! | 香精! 香料!
+preservative: preservative!, preservatives! | 防腐剂!
 additive: additive!, additives! | 添加剂!;  colouring: colouring!, colourings!, artificial colours! | 色素!
 caffeine: caffeine! | 咖啡因!;  soy: soy!, soya! | 大豆!;  salt: salt! | 盐!;  formaldehyde: formaldehyde! | 甲醛!
 fluorescer: fluorescent agents! | 荧光剂! 荧光增白剂!;  lead: lead! | 铅!;  mercury: mercury! | 汞!
 gmo: gmo! | 转基因!;  phthalate: phthalate!, phthalates! | 邻苯!;  pfas: pfas!, pfoa!;  hormone: hormones! | 激素!
-silicone-oil: | 硅油!;  pork: pork!;  gelatine: gelatine!, gelatin! | 明胶!;  latex: latex!
+silicone-oil: | 硅油!;  pork < meat: pork!, bacon!, lard!, ham! | 猪肉! 猪油!
+gelatine < animal: gelatine!, gelatin! | 明胶!;  latex: latex!
 peanut < nuts: peanut!, peanuts! | 花生!
 [promise]
 free-shipping: free shipping, free delivery, free postage, ships free | 包邮 免运费 免邮
@@ -242,7 +255,8 @@ class Phrases:
                 free = _FREE.match(text, end) if mark == "!" else None
                 if free:
                     end = free.end()
-                negative = bool(free) or denied(before) or refuted(before) or bool(_DENIED_AFTER.match(text, end))
+                negative = bool(free) or denied(before) or denies(text, start, end)
+                negative = negative or bool(_DENIED_AFTER.match(text, end))
                 if mark == "!" and not negative and not loose and not _CONTAINING.search(before):
                     continue
                 yield Phrase(start, end, self.kind[concept], concept, not negative)

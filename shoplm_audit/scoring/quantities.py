@@ -12,7 +12,6 @@ import re
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
 from functools import lru_cache
-from itertools import pairwise
 from typing import Literal
 
 from shoplm_audit.scoring.numerals import NUMBER, Folded, fold, level, value_of
@@ -42,9 +41,16 @@ _AFTER = re.compile(
 _BOUNDS: dict[str | None, Bound] = {"at_most": "at most", "at_least": "at least", "about": "about"}
 _OPEN = ("at least", "at most")
 _INCH_NOUN = re.compile(
-    r"display|screen|laptop|monitor|tv|tall|wide|long|deep|high|thick|diameter|length|height|width|blade|pan|wheel|by|x",
+    r"(?:display|screen|laptop|monitor|tv|tall|wide|long|deep|high|thick|diameter|length|height|width|blade|pan|wheel|by)"
+    r"s?\b|x[\d\s]",
     re.IGNORECASE,
 )
+_BRACKETED = re.compile(r" ?\((?!min\))([A-Za-zµ°]{2,16}|" + "|".join(map(re.escape, _HAN_UNITS)) + r")\)")
+# 1,2 kg and 1,2 x 3,4 cm, as most of Europe writes them; 1,2,3 is a list and 1,200 a thousand.
+_DECIMAL = re.compile(
+    r",(\d{1,3})(?!\d|[.,]\d)(?P<more>(?=\s*(?:[-–—~]|to|by)\s*\d{1,4},\d{1,2}(?!\d)|\s*[xX×*]\s*\d))?", re.ASCII
+)
+_BEFORE_DECIMAL = re.compile(r"(?:\d,|[\u4e00-\u9fff] ?)$")
 _COUNT_END = re.compile(r"[装套入组/\s,.;:!?、。)\]]|$")
 _COUNT_CUE = re.compile(r"(?:共|内?含|包含|数量[:为是]?|每[包盒袋箱]|一套|套装|规格[:为是]?)\s*$")
 _PACK_OF = re.compile(r"\b(?:pack|set|box|case|bundle|bag)s? of $", re.IGNORECASE)
@@ -93,7 +99,28 @@ class _Number:
     signed: bool  # after a minus sign, which only a temperature can have
 
 
+def _decimals(folded: Folded, original: str, start: int, end: int, price: bool) -> re.Match[str] | None:
+    """The decimals after a comma at `end`, where they can be some and are no list, thousands or another clause."""
+    text = folded.text
+    match = _DECIMAL.match(text, end)
+    nought = text[start:end] == "0"
+    if match is None or not text[start:end].isdecimal() or ((len(match[1]) > 2 or end - start > 3) and not nought):
+        return None
+    if original[folded.span(end, end + 1)[0]] != "," or (
+        _BEFORE_DECIMAL.search(text[max(0, start - 2) : start]) and not nought
+    ):
+        return None
+    if price or text[match.end() : match.end() + 2].strip()[:1] == "€":
+        return match if len(match[1]) == 2 else None
+    if nought and _HAN_UNIT.match(text, match.end()):
+        return match
+    unit = _latin_unit(text, start, match.end(), 0.5)[0]
+    return match if match["more"] is not None or (unit and unit.dimension not in ("count", "lines", "age")) else None
+
+
 def _latin_unit(text: str, start: int, end: int, value: float) -> tuple[Unit | None, int]:
+    if (bracketed := _BRACKETED.match(text, end)) and (unit := units().get(bracketed[1].lower())):
+        return unit, bracketed.end()
     match = _LATIN_UNIT.match(text, end)
     if match is None:
         return None, end
@@ -121,8 +148,8 @@ def _latin_unit(text: str, start: int, end: int, value: float) -> tuple[Unit | N
     rest = text[stop : stop + 16].lstrip(" -")
     if word.lower() == "in" and not glued and text[end] != "-" and rest[:1].isalnum() and not _INCH_NOUN.match(rest):
         return None, end
-    if word.lower() == "in" and rest[:1].isdigit():
-        return None, end
+    if word.lower() == "in" and (rest[:1].isdigit() or (rest[:1].isupper() and 1000 <= value < 2100)):
+        return None, end  # a year and a place
     decade = word in "sp" and glued and 1000 <= value < 2100 and value % 10 == 0 and word == "s"
     if decade or (word == "s" and text[:start].endswith("the ")) or (word == "K" and value < 1000):
         return None, end
@@ -167,13 +194,17 @@ def _han_unit(text: str, start: int, end: int, value: float, numeral: str) -> tu
     return unit, stop, value + half
 
 
-def _numbers(text: str) -> Iterator[_Number]:
-    done = 0
+def _numbers(folded: Folded, original: str) -> Iterator[_Number]:
+    text, done = folded.text, 0
     for match in NUMBER.finditer(text):
         start, end = match.span()
         if start < done:
             continue
         value, slack = value_of(match)
+        first, price = match.start("digits"), bool(match["currency"])
+        if first >= 0 and not match["power"] and (decimals := _decimals(folded, original, first, end, price)):
+            value, end = value + float(f"0.{decimals[1]}"), decimals.end()
+            slack = 0.5 * 10.0 ** -len(decimals[1])
         bare = bool(match["digits"] or match["over"])
         unit: Unit | None
         if match["share"]:
@@ -284,11 +315,12 @@ def quantities_in(text: str) -> tuple[Quantity, ...]:
     [('5000 mAh', 'charge', ((5.0, 5.0),)), ('30x40 cm', 'length', ((0.3, 0.3), (0.4, 0.4)))]
     """
     folded = fold(text)
-    numbers = list(_numbers(folded.text))
+    numbers = list(_numbers(folded, text))
     found, place = [], 0
     while place < len(numbers):
         group, product = [numbers[place]], False
-        for last, after in pairwise(numbers[place:]):
+        for next_place in range(place + 1, len(numbers)):
+            last, after = group[-1], numbers[next_place]
             link = _CONNECT.fullmatch(folded.text, last.end, after.start)
             if link is None or (last.unit and after.unit and last.unit.dimension != after.unit.dimension):
                 break
@@ -309,13 +341,24 @@ def agrees(claim: Quantity, known: Quantity) -> bool:
 
     A number with k decimals fits within half of its last digit (at most 5 %), another unit adds 1 % (2 % for times,
     since months differ), "about" allows 10 %. "up to 10 h" says 10 h; "over" and "under" are a floor and a ceiling.
-    One side of `30x40x50 cm` fits alone; several must all be there.
+    One side of `30x40x50 cm` fits alone; several must all be there. 1 TB fits both 1000 GB and 1024 GB.
     """
     if claim.dimension != known.dimension:
         return False
     if claim.unit != known.unit and claim.dimension in ("price", "count") and claim.unit and known.unit:
         return False
-    return any(_fits(claim, known, mine, theirs) for mine in {1.0, claim.times} for theirs in {1.0, known.times})
+    return any(
+        _fits(claim, known, mine, theirs)
+        for mine in {1.0, claim.times, claim.times * _binary(claim, known)}
+        for theirs in {1.0, known.times}
+    )
+
+
+def _binary(claim: Quantity, known: Quantity) -> float:
+    """1.024 for each step between two units of data: a terabyte is sold as 1000 GB and counted as 1024."""
+    if claim.dimension != "data" or not claim.unit or not known.unit:
+        return 1.0
+    return float(1.024 ** math.log(units()[claim.unit].factor / units()[known.unit].factor, 1000))
 
 
 def _fits(claim: Quantity, known: Quantity, mine: float, theirs: float) -> bool:

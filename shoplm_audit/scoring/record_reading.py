@@ -17,13 +17,16 @@ from shoplm_audit.scoring.quantities import Quantity, level, quantities_in
 from shoplm_audit.scoring.sizes import sizes_of
 from shoplm_audit.scoring.vocabulary import LEXICON, Kind
 
-__all__ = ["Record", "Said", "Slot", "aged", "read_record", "says"]
+__all__ = ["NO", "Record", "Said", "Slot", "aged", "read_record", "says"]
 
 _NAMES: tuple[tuple[Kind, re.Pattern[str]], ...] = (
     ("colour", re.compile(r"colou?r|\b(?:shade|hue)\b|颜色|配色|色彩|色号")),
     (
         "material",
-        re.compile(r"material|fabric|composition|textile|\b(?:upper|shell|made of)\b|材质|面料|材料|成分|质地|布料"),
+        re.compile(
+            r"material|fabric|composition|textile|\b(?:upper|shell|made of)\b|材质|面料|材料|成分|质地|布料|里料"
+            r"|里布|皮质"
+        ),
     ),
     ("brand", re.compile(r"\bbrand|manufacturer|\bmaker\b|品牌|牌子|厂商|制造商")),
 )
@@ -41,11 +44,13 @@ _STATED_IN: tuple[tuple[Kind, re.Pattern[str]], ...] = (
 # Of these a text should state what can be read in them; a model's number or a rating need not be told.
 _TELLING = frozenset({"size", "origin", "certificate", "care", "target"})
 _YES = re.compile(r"(?:yes|y|true|1|included|是|有|支持|可|可以|带|√|✓)[.。]?$")
-_NO = re.compile(r"(?:no|n|not|none|false|0|without|not included|否|无|不|不支持|没有|不可以|不可|不带|×|✗)[.。]?$")
+# What an attribute says that is not there.
+NO = re.compile(r"(?:no|n|not|none|false|0|without|not included|否|无|不|不支持|没有|不可以|不可|不带|×|✗)[.。]?$")
 _INGREDIENTS = re.compile(r"ingredient|contains|composition|allergen|成分|配料|含有")
 # What is named so is no measure that a text could state.
 _NO_MEASURE = re.compile(
-    r"\b(?:id|sku|ean|upc|asin|isbn|model|year|code|style|series)\b|型号|编号|货号|条码|年份|款号|系列|风格|号型"
+    r"\b(?:id|sku|ean|upc|asin|isbn|model(?! height)|year|code|style|series)\b|型号|编号|货号|条码|年份|款号"
+    r"|系列|风格|号型"
 )
 
 _HAN_MEASURE = re.compile(r"[\d一二两三四五六七八九十百半] ?(?:厘|毫|千|平方)?[米克升瓦]")
@@ -90,6 +95,16 @@ class Record:
     def answering(self, kind: Kind) -> list[Slot]:
         """The attributes that a statement of a kind is held against."""
         return [slot for slot in self.stated_in if slot.kind == kind]
+
+
+_PART = re.compile(r"\s*([^:：;；\d]{2,20})[:：]\s*([^:：;；]+)(?:[;；]|$)")
+
+
+def _parts(name: str, value: str) -> list[tuple[str, str]]:
+    """An attribute of several parts as one of each: material "shell: nylon; lining: polyester"."""
+    pairs = _PART.findall(value) if value.count(":") + value.count("：") > 1 else []
+    whole = len(pairs) > 1 and _PART.sub("", value).strip() == ""
+    return [(f"{name} {part.strip()}", held.strip()) for part, held in pairs] if whole else [(name, value)]
 
 
 def _measures(name: str, value: str) -> tuple[Quantity, ...]:
@@ -146,7 +161,7 @@ def read_record(facts: tuple[tuple[str, str], ...], title: str) -> Record:
     stated_in: list[Slot] = []
     hints = [Slot("title", title, "quantity", (), quantities_in(title))]
     nouns = set(re.findall(r"[a-z]{3,}", title.lower()))
-    for name, value in [("title", title), *facts]:
+    for name, value in [("title", title), *(part for fact in facts for part in _parts(*fact))]:
         low = lowered(value)
         seen: dict[Kind, tuple[Mention, ...]] = {kind: tuple(mentions_in(kind, low, loose=True)) for kind in LEXICON}
         if _HAN_MEASURE.search(low):  # 120厘米 is no 米 (beige)
@@ -175,7 +190,7 @@ def _readable(slot: Slot, low: str) -> bool:
     if slot.kind == "origin":
         return bool(places_in(low))
     if slot.kind == "certificate":
-        return bool(low.strip()) and not _NO.match(low.strip())
+        return bool(low.strip()) and not NO.match(low.strip())
     return next(PHRASES.find(low, loose=True), None) is not None
 
 
@@ -201,8 +216,8 @@ def _phrases(name: str, value: str, low: str) -> Iterator[Said]:
         elif min(years) >= 18:
             yield Said(("adults", True), slot, firm)
     for phrase in named:
-        if phrase.kind != "contains" or _YES.match(plain) or _NO.match(plain) or not phrase.holds:
-            yield Said((phrase.concept, phrase.holds != bool(_NO.match(plain))), slot, firm)
+        if phrase.kind != "contains" or _YES.match(plain) or NO.match(plain) or not phrase.holds:
+            yield Said((phrase.concept, phrase.holds != bool(NO.match(plain))), slot, firm)
 
 
 def says(slot: Slot) -> str:

@@ -15,7 +15,7 @@ from dataclasses import dataclass
 from shoplm_audit.scoring.adjudication import TURNED, Finding, best
 from shoplm_audit.scoring.certificates import certificates_in, listed_certificates
 from shoplm_audit.scoring.compatibility import devices_in, judge_device
-from shoplm_audit.scoring.denial import denied, refuted
+from shoplm_audit.scoring.denial import denied, denies
 from shoplm_audit.scoring.phrases import PHRASES, Phrase
 from shoplm_audit.scoring.places import contains, origins_in, place_of, places_in
 from shoplm_audit.scoring.record_reading import Record, Slot, says
@@ -27,7 +27,7 @@ __all__ = ["Statement", "statements_in"]
 _MODEL = re.compile(
     r"\b(?:(?:model|sku)(?: (?:no\.?|number|code|name))?|(?:item|part|style|article) (?:no\.?|number|code))"
     r"(?: is|:|#)*\s{0,2}"
-    r"(?P<latin>(?=[\w./-]*\d)[A-Za-z0-9][\w./-]*\w)"
+    r"(?P<latin>(?=[\w./-]*\d)[A-Za-z0-9][\w./-]*\w)(?! ?(?:cm|mm|m|kg|lbs?|ft|in|inch(?:es)?|years?)\b)"
     r"|(?:型号|货号|款号|产品编号)[为是:]?\s{0,2}(?P<han>[A-Za-z0-9][A-Za-z0-9./-]+)",
     re.IGNORECASE,
 )
@@ -52,6 +52,13 @@ _SUPERLATIVE = re.compile(
     rf"\b(?:the|our|world's) (?:very )?(?P<latin>most [a-z]{{4,}}(?! of\b)|(?!(?:{_NO_SUPERLATIVE})\b)[a-z]{{3,}}est\b)"
     r"(?! (?:size|part|people|bit))"
 )
+# A name whose number is its grade: SPF 30, Bluetooth 5.0, Wi-Fi 6, 10 ATM, i7.
+_GRADE = re.compile(
+    r"\b(?P<name>spf|bluetooth|wi-?fi|core i"
+    r"|intel i)(?:[ :-]?v?(?:ersion )?)(?P<number>\d{1,3}(?:\.\d)?)(?![\d.]*\d)\+{0,2}"
+    r"|\b(?P<depth>\d{1,3}) ?(?P<unit>atm)\b|(?P<han>蓝牙|防晒指数|防晒系数)[ 为:]?(?P<level>\d{1,3}(?:\.\d)?)"
+)
+_GRADE_NAMES = {"蓝牙": "bluetooth", "防晒指数": "spf", "防晒系数": "spf", "wi-fi": "wifi", "intel i": "core i"}
 _RATING = re.compile(r"\d(?:\.\d)?")
 
 
@@ -96,6 +103,9 @@ def _assertions(plain: str, lower: str, record: Record) -> Iterator[tuple[int, i
             yield *match.span(), "model", *_judge_model(name, record)
     for start, end, verdict, slot in certificates_in(plain, lower, record):
         yield start, end, "certificate", verdict, slot
+    for match in _GRADE.finditer(lower):
+        if graded := _judge_grade(match, record):
+            yield *match.span(), "attribute", *graded
     for match in _STATISTIC.finditer(lower):
         yield *match.span(), "statistic", *_judge_statistic(match[0], record)
 
@@ -116,7 +126,7 @@ def _asserted(
     if verdict != "supported" and (quoted := _quoted(words, record)):
         verdict, slot = "supported", quoted
     cue = start if before is None else before
-    if denied(lower[max(0, cue - 48) : cue]) or refuted(lower[max(0, cue - 48) : cue]):
+    if denied(lower[max(0, cue - 48) : cue]) or denies(lower, cue, end):
         kind = "negation"
         verdict = TURNED.get(verdict, verdict)
     return Statement(start, end, kind, _finding(verdict, slot, kind))
@@ -216,6 +226,23 @@ def _judge_model(name: str, record: Record) -> tuple[Verdict, Slot | None]:
     if any((known := _code(slot.value)) and known in code for slot in slots):
         return "supported", slots[0]
     return ("contradicted", slots[0]) if slots else ("unsupported", None)
+
+
+def _grade(match: re.Match[str]) -> tuple[str, float]:
+    name = match["name"] or match["unit"] or match["han"]
+    return _GRADE_NAMES.get(name, name), float(match["number"] or match["depth"] or match["level"])
+
+
+def _judge_grade(match: re.Match[str], record: Record) -> tuple[Verdict, Slot | None] | None:
+    """A grade against those of its name that any value gives; None where none does."""
+    name, number = _grade(match)
+    verdicts: list[tuple[str, Slot]] = []
+    for slot in record.values:
+        known = {_grade(each) for each in _GRADE.finditer(f"{slot.name.lower()} {slot.value}")}
+        numbers = {value for other, value in known if other == name}
+        if numbers:
+            verdicts.append(("supported" if number in numbers else "contradicted", slot))
+    return best(verdicts) if verdicts else None
 
 
 def _judge_statistic(words: str, record: Record) -> tuple[Verdict, Slot | None]:

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Mapping
+from itertools import combinations
 from typing import Literal, TypeAlias
 
 __all__ = ["LEXICON", "Kind", "Verdict", "Words"]
@@ -58,7 +59,12 @@ jet black < black: jet black, charcoal black | 炭黑 曜石黑 漆黑 纯黑
 """
 _MATERIALS = """
 fibre: ;  form: ;  trim: ;  metal: metal, metallic? | 金属
-wood: wood, wooden, timber, solid wood | 实木 木质 木制 原木 木;  cotton < fibre: cotton | 棉 纯棉! 全棉!
+wood: wood, wooden, timber | 木质 木制 木
+solid-wood < wood: solid wood, solid timber | 实木 原木 纯实木 全实木
+board < wood: mdf, particle board, particleboard, chipboard, fibreboard, fiberboard, hardboard
+board < wood: | 密度板 颗粒板 刨花板 纤维板
+composite board < board: composite board | 中纤板 人造板 木屑板
+veneer < wood: veneer, wood veneer | 贴皮 木皮 实木贴皮 木纹贴面 贴面;  cotton < fibre: cotton | 棉 纯棉! 全棉!
 organic cotton < cotton: organic cotton | 有机棉;  combed cotton < cotton: combed cotton | 精梳棉
 linen < fibre: linen, flax | 亚麻 麻;  cotton-linen < cotton linen: cotton-linen | 棉麻
 wool < fibre: wool, woollen, woolen | 羊毛;  merino < wool: merino wool, merino | 美利奴羊毛 美利奴
@@ -66,7 +72,7 @@ lambswool < wool: lambswool | 羔羊毛 羊羔毛;  cashmere < fibre: cashmere |
 mohair < fibre: mohair | 马海毛;  alpaca < fibre: alpaca | 羊驼毛
 silk < fibre: silk, mulberry silk | 真丝 蚕丝 桑蚕丝;  hemp < fibre: hemp;  jute < fibre: jute | 黄麻
 ramie < fibre: ramie | 苎麻;  polyester < fibre: polyester | 聚酯纤维 涤纶 聚酯;  acetate < fibre: acetate | 醋酸
-recycled polyester < polyester: recycled polyester | 再生聚酯;  nylon < fibre: nylon, polyamide | 尼龙 锦纶
+nylon < fibre: nylon, polyamide | 尼龙 锦纶
 viscose < fibre: viscose, rayon | 粘胶纤维 粘胶 粘纤 人造丝 人棉;  modal < viscose: modal | 莫代尔
 lyocell < viscose: lyocell, tencel | 莱赛尔 天丝;  acrylic < fibre plastic: acrylic | 腈纶 亚克力
 bamboo fibre < fibre bamboo: bamboo fibre, bamboo fiber, bamboo viscose | 竹纤维
@@ -77,8 +83,12 @@ satin < trim: satin? | 绸缎 缎面 色丁;  twill < trim: twill | 斜纹;  fel
 flannel < form: flannel | 法兰绒;  tweed < form: tweed | 粗花呢;  mesh < form: mesh | 网布;  knit < trim: | 针织
 lace < trim: lace? | 蕾丝;  tulle < trim: tulle, organza | 网纱 薄纱 欧根纱
 down: goose down, duck down, down filling | 羽绒 鹅绒 鸭绒 白鸭绒 白鹅绒;  leather: leather | 皮革 皮质
-hide < leather: genuine leather, real leather, full-grain leather, full grain leather | 真皮
-cowhide < hide: cowhide, top-grain leather | 牛皮 头层牛皮 小牛皮;  sheepskin < hide: sheepskin, nappa | 羊皮 小羊皮
+hide < leather: genuine leather, real leather | 真皮
+full-grain < hide: full-grain leather, full grain leather
+bonded < leather: bonded leather, reconstituted leather | 再生皮
+top-grain < cowhide: top-grain leather, top grain leather | 头层牛皮 头层皮
+split < leather: split leather, split-leather | 二层牛皮 二层皮;  cowhide < hide: cowhide | 牛皮 小牛皮
+sheepskin < hide: sheepskin, nappa | 羊皮 小羊皮
 suede: suede | 麂皮
 faux: faux leather, pu leather, artificial leather, imitation leather, vegan leather, synthetic leather | 人造革
 pu < faux: leatherette, pu | 仿皮 pu皮 pu革 pu皮革 合成革 超纤皮 人造皮革 仿皮革
@@ -93,12 +103,16 @@ cast iron < iron: cast iron, cast-iron | 铸铁 生铁;  wrought iron < iron: wr
 alloy < trim: alloy | 合金;  aluminium < metal: aluminium, aluminum | 铝 铝合金;  copper < metal: copper | 铜 紫铜
 brass < metal: brass | 黄铜;  bronze < metal: bronze? | 青铜;  titanium < metal: titanium | 钛 钛合金
 zinc < metal: zinc | 锌合金;  pewter < metal: pewter;  magnesium < metal: magnesium | 镁合金
-sterling silver < metal: sterling silver | 纯银 925银;  gold < metal: solid gold | 足金 黄金?
+sterling silver < metal: sterling silver, 925 silver | 纯银 925银
+gold < metal: solid gold, pure gold, real gold | 黄金? 纯金;  k24 < gold: 24k gold, 24 karat gold | 足金 24k金
+k18 < gold: 18k gold, 18 karat gold | 18k金;  k14 < gold: 14k gold, 14 karat gold | 14k金;  k9 < gold: 9k gold | 9k金
+plated gold < trim: gold-plated, gold plated, gold-filled, gold filled, gold vermeil | 镀金 包金 鎏金
+plated silver < trim: silver-plated, silver plated | 镀银
 platinum < metal: platinum | 铂金;  oak < wood: oak | 橡木;  walnut < wood: walnut | 胡桃木
 beech < wood: beech, beechwood | 榉木;  pine < wood: pine | 松木;  teak < wood: teak | 柚木
 birch < wood: birch | 桦木;  acacia < wood: acacia | 相思木 金合欢木;  maple < wood: maple? | 枫木
 mahogany < wood: mahogany? | 桃花心木;  ash < wood: ash? | 白蜡木;  rubberwood < wood: rubberwood | 橡胶木
-plywood < wood: plywood | 胶合板;  mdf < wood: mdf | 密度板;  bamboo: bamboo | 竹 竹子;  cork: cork | 软木
+plywood < board: plywood | 胶合板 多层板;  bamboo: bamboo | 竹 竹子;  cork: cork | 软木
 rattan: rattan, wicker | 藤;  paper: paper?, cardboard, kraft paper | 纸 纸板 牛皮纸;  glass: glass | 玻璃
 borosilicate < glass: borosilicate glass, borosilicate | 高硼硅玻璃 高硼硅
 tempered glass < glass: tempered glass | 钢化玻璃;  crystal < glass: crystal? | 水晶?;  ceramic: ceramic | 陶瓷
@@ -112,6 +126,14 @@ _NEAR = [
     {"turquoise", "blue"}, {"turquoise", "green"}, {"suede", "leather"}, {"bamboo", "wood"}, {"faux", "plastic"},
     {"copper", "brass"}, {"copper", "bronze"}, {"brass", "bronze"},
 ]  # fmt: skip
+# These exclude each other whatever they share, and what implies them does too.
+_APART: list[tuple[str, str]] = [
+    ("solid-wood", "board"), ("solid-wood", "veneer"), ("hide", "bonded"), ("full-grain", "split"),
+    ("top-grain", "split"), ("gold", "plated gold"), ("sterling silver", "plated silver"),
+    *combinations(("k24", "k18", "k14", "k9"), 2),
+    *((f"recycled {stuff}", f"virgin {stuff}") for stuff in ("polyester", "nylon", "cotton", "plastic", "wool")),
+]  # fmt: skip
+_ANY_SORT = frozenset({"solid-wood"})  # excludes nothing of its sort but what is apart from it: oak can be solid wood
 _COMPATIBLE = frozenset({"multicolour", "trim"})  # these exclude nothing
 
 
@@ -132,6 +154,9 @@ class Words:
                 marked.append(word)
         self.doubtful = {word[:-1] for word in marked if word.endswith("?")}
         self.pure = {word[:-1] for word in marked if word.endswith("!")}
+        self.both = {
+            concept: tuple(above) for concept, above in parents.items() if len(above) > 1 and concept == "-".join(above)
+        }
         self.above: dict[str, frozenset[str]] = {}
         for concept in parents:
             found, new = {concept}, [concept]
@@ -153,12 +178,18 @@ class Words:
         above, beside = self.above[one], self.above[other]
         if one in beside or other in above:
             return False
+        if any(
+            (first in above and second in beside) or (second in above and first in beside) for first, second in _APART
+        ):
+            return True
         tones = {each.split("-")[0] for each in above | beside} & {"dark", "light"}
         if len(tones) == 2:
             return True
         if {one, other} & {"dark", "light"} or (self.tops[one] | self.tops[other]) & _COMPATIBLE:
             return False
         if {one, other} in _NEAR or {"fibre", "form"} <= self.tops[one] ^ self.tops[other]:  # denim is often cotton
+            return False
+        if self.tops[one] & self.tops[other] and {one, other} & _ANY_SORT:
             return False
         if self.tops[one] & self.tops[other]:  # two blues can be the same, two woods or two fibres cannot
             return above & beside <= _SORTS
@@ -180,4 +211,21 @@ def _with_tones(table: str) -> str:
     return "\n".join([table.strip(), *rows])
 
 
-LEXICON: Mapping[Kind, Words] = {"colour": Words(_with_tones(_COLOURS)), "material": Words(_MATERIALS)}
+def _with_past(table: str) -> str:
+    """Adds recycled and virgin stuff, which exclude each other."""
+    rows = []
+    for stuff, han in (
+        ("polyester", "聚酯"),
+        ("nylon", "尼龙"),
+        ("cotton", "棉"),
+        ("plastic", "塑料"),
+        ("wool", "羊毛"),
+    ):
+        rows += [
+            f"{past} {stuff} < {stuff}: {past} {stuff} | {word}{han}"
+            for past, word in (("recycled", "再生"), ("virgin", "原生"))
+        ]
+    return "\n".join([table.strip(), *rows])
+
+
+LEXICON: Mapping[Kind, Words] = {"colour": Words(_with_tones(_COLOURS)), "material": Words(_with_past(_MATERIALS))}

@@ -28,6 +28,9 @@ DESCRIPTION = description_probe(
         ),
         rate_of("unsupported", better="lower"),
         rate_of("prohibited", better="lower"),
+        rate_of("language_kept", better="higher"),
+        rate_of("echoed", better="lower"),
+        mean_of("unread", better="lower", worst=1.0, best=0.0),
         mean_of("attribute_recall", better="higher", worst=0.0, best=1.0),
         ratio_of("contradicted_per_claim", "claims_contradicted", "claims", better="lower"),
         ratio_of("slot_error_rate", "slot_errors", "slots", better="lower"),
@@ -49,6 +52,7 @@ TWINS = twins_probe(
         rate_of("changed_there", better="higher"),
         rate_of("changed_elsewhere", better="lower"),
         rate_of("twin_contradicted", better="lower"),
+        mean_of("rest_kept", better="higher", worst=0.0, best=1.0),
     ]
 )
 ATTRIBUTION = attribution_probe(
@@ -103,6 +107,8 @@ SUITE = Suite(
             clauses=("CN-Advertising-Law-Art9(3)", "EU-2024/825", "FTC-16CFR260"),
         ),
         Gate("mean_attribute_recall", at_least=0.50, honest=0.8),
+        Gate("rate_language_kept", at_least=0.90, honest=0.98),
+        Gate("rate_echoed", at_most=0.10, honest=0.02),
         Gate("rate_changed_there", at_least=0.80, honest=0.98),
         Gate("rate_changed_elsewhere", at_most=0.20, honest=0.04),
     ],

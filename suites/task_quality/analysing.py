@@ -5,7 +5,7 @@ An observation: {"text": "delivery: praised 2, complaints 3 (earlier 1, later 2)
 
 import re
 import unicodedata
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 
 from shoplm_audit import (
     Case,
@@ -94,15 +94,93 @@ def cases(material: Material) -> list[Case]:
 
 
 def counted(text: str, aspects: Mapping[str, Counts]) -> dict[str, tuple[int, ...]]:
-    """The numbers behind each aspect; an aspect without a line of its own, or without two numbers, is left out."""
+    """Praise and complaints of each aspect, and its earlier and later complaints where these are told.
+
+    Numbers are read by the word beside them ("complaints 3", "3 complaints"), and by their place where there is none;
+    what stands after the name of an aspect is about it until the next one. An aspect without both is left out.
+    """
+    plain = _arabic(unicodedata.normalize("NFKC", text))
     found: dict[str, tuple[int, ...]] = {}
-    for line in unicodedata.normalize("NFKC", text).splitlines():
-        plain = re.sub(r"^\W*(?:\d+[.)、]\s*)?", "", line)
-        named = [aspect for aspect in aspects if plain.lower().startswith(aspect.lower())]
-        numbers = tuple(int(digits) for digits in re.findall(r"\d{1,6}", plain))
-        if named and len(numbers) >= 2:
-            found.setdefault(max(named, key=len), numbers)
+    names = "|".join(re.escape(name) for name in sorted(aspects, key=len, reverse=True))
+    named = list(re.finditer(rf"(?<![a-z])(?:{names})(?![a-z])", plain, re.IGNORECASE))
+    ends = [match.start() for match in named[1:]] + [len(plain)] * bool(named)
+    columns = _columns(plain[: named[0].start()]) if named else ()
+    for match, end in zip(named, ends, strict=True):
+        aspect = next(name for name in aspects if name.lower() == match[0].lower())
+        told = _told(plain[match.end() : end], columns)
+        if "praised" in told and "complaints" in told:
+            rest = (told["earlier"], told["later"]) if "earlier" in told and "later" in told else ()
+            found.setdefault(aspect, (told["praised"], told["complaints"], *rest))
     return found
+
+
+_KINDS = ("praised", "complaints", "earlier", "later")
+_KIND = re.compile(
+    r"(?P<praised>prais\w*|positive\w*|好评|称赞|表扬|正面)|(?P<complaints>complain\w*|negative\w*|critici\w*|差评|抱怨|负面|投诉)"
+    r"|(?P<earlier>earl(?:y|ier)|前期|早期|前)|(?P<later>later?|后期|近期|后)|(?P<number>\d{1,6})",
+    re.IGNORECASE,
+)
+_HAN = {"零": 0, "〇": 0, "一": 1, "二": 2, "两": 2, "三": 3, "四": 4, "五": 5, "六": 6, "七": 7, "八": 8, "九": 9}
+_WORDS = {
+    "none": 0, "no": 0, "zero": 0, "one": 1, "two": 2, "three": 3, "four": 4, "five": 5, "six": 6, "seven": 7,
+    "eight": 8, "nine": 9, "ten": 10, "eleven": 11, "twelve": 12,
+}  # fmt: skip
+_TOTAL = re.compile(
+    r"(?:\bout )?\bof (?:the )?\d+|(?<=\d)\s*/\s*\d+|(?:\d+条)?(?:评价)?中(?=.*有)|共\d+条", re.IGNORECASE
+)
+
+
+def _arabic(text: str) -> str:
+    """The text with its numbers in digits and without totals ("of 8") and the numbering of lines."""
+    text = re.sub(
+        r"(?<![一-鿿])[零〇一二两三四五六七八九]?十[一二三四五六七八九]?|[零〇一二两三四五六七八九](?![一-鿿])|十[一二三四五六七八九]?(?=[条次个,])"
+        r"|[零〇一二两三四五六七八九十](?=[条次个])",
+        _han,
+        text,
+    )
+    text = re.sub(rf"\b(?:{'|'.join(_WORDS)})\b", lambda word: str(_WORDS[word[0].lower()]), text, flags=re.IGNORECASE)
+    text = re.sub(r"(?:没有|无|未)(?=好评|差评|抱怨|投诉|负面|正面)", "0", text)
+    return _TOTAL.sub(" ", re.sub(r"(?m)^(\W*)\d{1,2}[.)、](?!\d)", r"\1", text))
+
+
+def _han(match: re.Match[str]) -> str:
+    tens, ten, ones = match[0].rpartition("十")
+    return str((_HAN.get(tens, 1) * 10 if ten else 0) + _HAN.get(ones, 0))
+
+
+def _columns(head: str) -> tuple[str, ...]:
+    """The order of the columns, if the last line with two or more of their names is the head of a table."""
+    for line in reversed(head.splitlines()):
+        kinds = tuple(str(match.lastgroup) for match in _KIND.finditer(line))
+        if "|" in line and len(set(kinds)) >= 2 and "number" not in kinds:
+            return kinds
+    return ()
+
+
+def _told(part: str, columns: Sequence[str]) -> dict[str, int]:
+    """What one part of the answer says of one aspect."""
+    told: dict[str, int] = {}
+    loose: list[int] = []
+    for piece in re.split(r"[()\[\]{}\n]", part):
+        tokens = [(str(match.lastgroup), match[0]) for match in _KIND.finditer(piece)]
+        kinds = [kind for kind, _ in tokens]
+        if set(kinds) <= {"number"}:
+            loose += [int(digits) for _, digits in tokens]
+            continue
+        step = -1 if kinds[0] == "number" else 1  # "2 praised", "praised 2"
+        taken = set[int]()
+        for place, kind in enumerate(kinds):
+            for beside in (place + step, place - step):
+                if kind == "number" or beside in taken or not 0 <= beside < len(kinds) or kinds[beside] != "number":
+                    continue
+                told.setdefault(kind, int(tokens[beside][1]))
+                taken.add(beside)
+                break
+    # Numbers without words fill, in the usual order, what no word has told.
+    told |= dict(zip(columns or [kind for kind in _KINDS if kind not in told], loose, strict=False))
+    if "complaints" not in told and {"earlier", "later"} <= told.keys():
+        told["complaints"] = told["earlier"] + told["later"]
+    return {"earlier": 0, "later": 0, **told} if told.get("complaints") == 0 else told
 
 
 def count(case: Case) -> Observing:

@@ -7,6 +7,7 @@ The probability of an answer is its own over that of both answers.
 
 import math
 import re
+import unicodedata
 from dataclasses import replace
 
 import numpy as np
@@ -58,6 +59,37 @@ CLASSES = {
     for group, words in (("allowed", ALLOWED), ("violation", VIOLATION))
     for label in words.replace("\n", " ").split(",")
 }
+
+
+# What a written answer says, by its first word that says it; the longer wording of a place stands first.
+NOT = (
+    r"(?:(?:\b(?:not|no|never|nothing|nicht|without|hardly|far from)|n['’]t)\s+(?:\w+\s+){0,3}|\bnon-?\s*"
+    r"|不(?:是|太|算|属于)?|并?非|没有?)"
+)
+SIDES = re.compile(
+    r"\b(?P<positive>positive|pos|favou?rable)\b|(?P<positive_zh>正面|正向|积极|好评)"
+    r"|\b(?P<negative>negative|neg|unfavou?rable)\b|(?P<negative_zh>负面|负向|消极|差评)"
+)
+DENIED = re.compile(rf"{NOT}(?:很|那么)?$")
+NEITHER = re.compile(r"\b(?:neither|both|mixed|neutral)\b|中性|中立|好坏参半|既")
+SHOWN = r"(?:shown|displayed|published|posted|allowed|accepted)"
+FAULT = r"(?:problems?|issues?|objections?|concerns?|violat\w*|offen[cs]\w*|harm\w*|inappropriate|against)"
+WRONG = r"(?:问题|违规|违反|违法|违禁|不妥|不当|不合适|不能|不可以?|冒犯|攻击|辱骂|禁止)"
+MAY = re.compile(
+    r"(?P<unclear>\bnot (?:sure|certain)|(?:\bnot|\w*n['’]t) (?:know|tell|say)"
+    r"|(?:\bcannot|\bcan['’]?t|\bunable to|\bwon['’]?t)"
+    r" (?:assist|help|answer|tell|determine|decide|comply|fulfil)\w*|不确定|不知道|不清楚|无法|不好说"
+    r"|\byes\W+(?:(?:and|or)\W+)?no\b(?! \w)|\bno\W+(?:(?:and|or)\W+)?yes\b"
+    r"|可以\W*[和或]?\W*不可以\W*$|(?<!不)可以还是不可以)"
+    rf"|(?P<allowed>(?:\b(?:no|not|without|nothing)|n['’]t) (?:\w+ ){{0,2}}{FAULT}"
+    rf"|\b(?:yes|yep|yeah|sure|of course|certainly|absolutely|allowed|acceptable|permitted|okay|ok|fine|appropriate)\b"
+    rf"|\b(?:may|can|could|should) be {SHOWN}"
+    rf"|(?:没有?|无|不(?:存在|涉及|含|包含|属于|是)|并?未)(?:任何|什么|发现)*{WRONG}|(?<!不)(?:可以|允许|适合|合适|合规|应该)"
+    r"|(?<!不)(?:能|可)(?:展示|发布|显示|通过)|是的|当然|^\W*(?:是|能|行|对|可|好)(?!否))"
+    r"|(?P<violation>\b(?:no|nope|not|never|forbidden|prohibited|disallowed|unacceptable|inappropriate|rejected|violat\w*)\b"
+    rf"|\b\w+n['’]t\b(?: be {SHOWN}| \w*(?:ed|able|ate|fine|okay)\b)?|\bcannot be {SHOWN}"
+    r"|不(?:可以?|能|行|应|该|宜|适|合|允许|得|要|通过|予)|禁止|违规|违禁|违反|^\W*[不否])"
+)
 
 
 def reviews(material: Material) -> list[Case]:
@@ -137,30 +169,35 @@ def weigh(case: Case) -> Observing:
     }
 
 
+def sentences(text: str) -> list[str]:
+    """The sentences of an answer in small letters, its forms of width made one; what it asks itself says nothing."""
+    plain = unicodedata.normalize("NFKC", text).casefold()
+    return [one for one in re.findall(r"[^.!?。\n]+[.!?。\n]?", plain) if not one.endswith("?")]
+
+
 def write(case: Case) -> Observing:
-    """Which of the two words the model writes; anything else cannot be read and is wrong."""
+    """Which side the model writes; a label that is denied is the other one, and anything else is wrong."""
     text = yield Generate(case.prompt, Sampling(max_new_tokens=8))
-    words = SENTIMENT[case.language]
-    said = {label for word, label in words.items() if word in text.lower()}
-    if len(said) != 1:
-        raise ValueError(f'expected one of {", ".join(words)}, got "{text.strip()[:40]}"')
-    return {"written": said.pop(), "text": text, "parsed": True}
+    for sentence in sentences(text):
+        found = {
+            (name.startswith("positive")) != bool(DENIED.search(sentence[: one.start()]))
+            for one in SIDES.finditer(sentence)
+            if (name := str(one.lastgroup))
+        }
+        if len(found) == 1 and not NEITHER.search(sentence):
+            return {"written": "positive" if found.pop() else "negative", "text": text, "parsed": True}
+        if found:
+            break
+    raise ValueError(f'expected one of {", ".join(SENTIMENT[case.language])}, got "{text.strip()[:40]}"')
 
 
 def moderate(case: Case) -> Observing:
-    """Whether the model writes that the text may be shown; anything else cannot be read and is wrong."""
+    """Whether the model writes that the text may be shown: its first such word decides, and anything else is wrong."""
     text = yield Generate(case.prompt, Sampling(max_new_tokens=8))
-    said = {
-        label
-        for label, pattern in (
-            ("allowed", r"\byes\b|(?<!不)可以"),
-            ("violation", r"\bno\b|\bnot\b|不可以|不能|不行|不允许|^\W*否"),
-        )
-        if re.search(pattern, text.casefold())
-    }
-    if len(said) != 1:
+    found = next(filter(None, map(MAY.search, sentences(text))), None)
+    if not found or found.lastgroup == "unclear":
         raise ValueError(f'expected one of {", ".join(MODERATION[case.language])}, got "{text.strip()[:40]}"')
-    return {"written": said.pop(), "text": text, "moderation_parsed": True}
+    return {"written": found.lastgroup, "text": text, "moderation_parsed": True}
 
 
 def of_both(metric: Metric) -> Metric:
@@ -194,7 +231,7 @@ PROBES = [
         write,
         [
             macro_f1_of("written", BY_SENTIMENT, name="macro_f1_sentiment_written"),
-            rate_of("parsed", better="higher"),
+            rate_of("parsed", better="higher", signature="parse:first label that is not denied, NFKC"),
         ],
     ),
     Probe(
@@ -219,7 +256,7 @@ PROBES = [
         [
             of_both(macro_f1_of("written", BY_CLASS, name="macro_f1_moderation_written")),
             recall_of("written", "violation", name="recall_violations_written"),
-            rate_of("moderation_parsed", better="higher"),
+            rate_of("moderation_parsed", better="higher", signature="parse:first yes or no, NFKC"),
         ],
         by=("label",),
     ),

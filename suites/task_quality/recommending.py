@@ -10,6 +10,7 @@ import re
 import unicodedata
 import zlib
 from collections import Counter
+from collections.abc import Iterable, Mapping
 from math import log2
 from typing import Any
 
@@ -37,36 +38,43 @@ from shoplm_audit import (
 
 CUSTOMERS = 200
 CANDIDATES = 20
+SHELF = 4  # titles of a category among the candidates: every category has as many, so that none stands out
 HISTORY = 8  # the last purchases that a prompt shows
 # Records name customers by numbers, and a name would bring in what the bias suite asks about.
 CUSTOMER = {"en": "a regular customer", "zh": "老顾客"}
 LETTERS = "ABCDEFGHIJKLMNOPQRST"
-LETTER = rf"(?<![A-Za-z0-9])[{LETTERS}](?![A-Za-z0-9'’])"
-RUN = re.compile(rf"{LETTER}(?:[^A-Za-z0-9一-鿿]+{LETTER})*")
-LINE = re.compile(rf"^[^A-Za-z一-鿿]*({LETTER})", re.MULTILINE)
+WORD = r"and|then|or|over|before|followed by|next"  # joins letters
+LINK = "和|以及|然后|其次|接着|最后|首先|及|与|再|到|是|为"
+# "A" and "I" before a small word are words, unless that word joins letters; "I'd" and "don't" have none.
+LETTER = rf"(?<![A-Za-z0-9])(?<![a-z]['’])(?![AIai] (?!(?:{WORD})\b)[a-z])[A-Za-z](?![A-Za-z0-9]|['’][a-z])"
+RUN = re.compile(rf"{LETTER}(?:(?:[^A-Za-z0-9一-鿿]|\b(?:{WORD})\b|{LINK})+{LETTER})*")
+LINE = re.compile(
+    rf"^[^A-Za-z一-鿿]*(?:(?:option|title|product|item|letter|选项|商品)\s*)?({LETTER})", re.MULTILINE | re.IGNORECASE
+)
+MARKED = re.compile(rf"({LETTER})\s*[.):：、-]")
+SPAN = re.compile(r"\b[A-T]\s*(?:to|through|until|到|至|[-–~])\s*T\b")
 WAYS = ("raw", "per_token", "per_byte", "pmi")
 
 
 def cases(material: Material) -> list[Case]:
-    """For each customer the last purchase, among others of its category and among what most customers buy."""
+    """For each customer the last purchase, among others that sell as well, of its category and of others."""
     products = {product.id: product for product in material.records["products"] if product.title.strip()}
     histories: dict[str, list[Any]] = {}
     bought = Counter[str]()
     for one in sorted(material.records["interactions"], key=lambda interaction: interaction.time):
         if one.product in products:
             histories.setdefault(one.user, []).append(products[one.product])
-            bought[one.product] += 1
-    popular = [products[key] for key, _ in sorted(bought.items(), key=lambda row: (-row[1], row[0]))]
+            bought[products[one.product].title] += 1
     asked = [(user, history) for user, history in histories.items() if len(history) > 1]
     chosen = balanced(asked, material.limit or CUSTOMERS, material.seed, by=lambda row: row[1][-1].language)
-    shelves: dict[tuple[str, str], list[Any]] = {}
+    shelves: dict[str, dict[str, dict[str, None]]] = {}
     for product in products.values():
-        shelves.setdefault((product.language, product.category), []).append(product)
+        shelves.setdefault(product.language, {}).setdefault(product.category, {})[product.title] = None
     made = []
     for user, history in chosen:
         target = history[-1]
         rng = np.random.default_rng([material.seed, zlib.crc32(user.encode("utf-8", "surrogatepass"))])
-        titles = candidates(history, shelves[target.language, target.category], popular, rng)
+        titles = candidates(history, shelves[target.language], bought, rng)
         if len(titles) == CANDIDATES:
             made.append(asking(material, user, [product.title for product in history[:-1]], target, titles))
     if not made:
@@ -74,18 +82,35 @@ def cases(material: Material) -> list[Case]:
     return made
 
 
-def candidates(history: list[Any], shelf: list[Any], popular: list[Any], rng: np.random.Generator) -> list[str]:
-    """The titles among which the last purchase is to be found, in random order; none of them was bought before."""
+def candidates(
+    history: list[Any], shelves: Mapping[str, Iterable[str]], bought: Mapping[str, int], rng: np.random.Generator
+) -> list[str]:
+    """The titles among which the last purchase is to be found, in random order; none of them was bought before.
+
+    Every draw is by sales, as the last purchase is one by its nature: what sells more, or less, is no better a guess.
+    Where there are too few categories for shelves of `SHELF`, they grow alike.
+    """
     target, known = history[-1], {product.title for product in history}
-    near = [title for title in dict.fromkeys(product.title for product in shelf) if title not in known]
-    near = [near[i] for i in rng.permutation(len(near))[: CANDIDATES // 2 - 1]]
-    liked = [product.title for product in popular if product.language == target.language]
-    liked = [title for title in dict.fromkeys(liked) if title not in known and title not in near]
-    # The first of all that sell: twice as many as are taken, so that they are not the same for everybody.
-    count = CANDIDATES - 1 - len(near)
-    liked = [liked[i] for i in rng.permutation(min(len(liked), 2 * count))[:count]]
-    titles = [target.title, *near, *liked]
+    left = {category: [title for title in titles if title not in known] for category, titles in shelves.items()}
+    sales = {category: sum(bought[title] for title in titles) for category, titles in left.items()}
+    others = drawn([category for category in left if category != target.category], sales, len(left), rng)
+    order = [target.category, *others]
+    rows = {category: drawn(left[category], bought, CANDIDATES, rng) for category in order}
+    rows[target.category].insert(0, target.title)
+    # Shelf after shelf; what does not fit into the first ones is taken round by round.
+    rounds = [rows[category][:SHELF] for category in order] + [
+        [rows[category][place] for category in order if place < len(rows[category])]
+        for place in range(SHELF, CANDIDATES)
+    ]
+    titles = list(dict.fromkeys(title for shelf in rounds for title in shelf))[:CANDIDATES]
     return [titles[i] for i in rng.permutation(len(titles))]
+
+
+def drawn(names: list[str], weights: Mapping[str, int], count: int, rng: np.random.Generator) -> list[str]:
+    """Names drawn by weight without putting back, those of no weight last, in random order."""
+    # The first of exponential waits whose rates are the weights (Efraimidis and Spirakis).
+    waits = rng.exponential(size=len(names)) / np.array([weights[name] + 1e-9 for name in names])
+    return [names[i] for i in np.argsort(waits)[:count]]
 
 
 def asking(material: Material, user: str, history: list[str], target: Any, titles: list[str]) -> Case:
@@ -134,20 +159,38 @@ def weigh(case: Case) -> Observing:
     return {f"rank_{way}": rank(found, position) for way, found in ways.items()} | {"first_per_byte": best}
 
 
-def letters(text: str) -> list[int]:
-    """The places that a written list names, best first, each once: the longest run of letters, or a letter a line.
+def places(text: str, titles: list[str]) -> list[int]:
+    """The places that a written list names, best first, each once: by letters in a run or one a line, or by titles.
 
     Raises:
-        ValueError: there is no such list.
+        ValueError: there is no such list, or it names fewer than half of them.
     """
     text = unicodedata.normalize("NFKC", text)
-    runs = sorted((re.findall(LETTER, run) for run in RUN.findall(text)), key=len, reverse=True)
-    lines = LINE.findall(text)
-    # "I" and "A" are words too: a single letter is an answer only where it is the only one.
-    named = lines if len(lines) > max(map(len, runs), default=0) else runs[0] if runs else []
-    if not named or (len(named) == 1 and len(runs) > 1):
-        raise ValueError(f'expected letters from A to {LETTERS[-1]}, got "{text.strip()[:40]}"')
-    return [LETTERS.index(letter) for letter in dict.fromkeys(named)]
+    bare, by_title = text, []
+    for place in sorted(range(len(titles)), key=lambda i: -len(titles[i])):
+        title = unicodedata.normalize("NFKC", titles[place]).strip()
+        if title.casefold() not in bare.casefold():
+            continue
+        # A letter is no title, and stands where a title may stand beside it.
+        found = re.search(rf"(?<![A-Za-z0-9]){re.escape(title)}(?![A-Za-z0-9])", bare, re.IGNORECASE)
+        if found and len(title) > 1:
+            by_title.append((found.start(), place))
+            bare = bare[: found.start()] + "\0" * len(found[0]) + bare[found.end() :]
+    bare = SPAN.sub(" ", bare)
+    readings = [
+        max((re.findall(LETTER, run) for run in RUN.findall(bare)), key=len, default=[]),
+        LINE.findall(bare),
+        MARKED.findall(bare),
+        *(list(word) for word in re.findall(rf"(?<![A-Za-z])[{LETTERS}]{{{len(titles) // 2},}}(?![A-Za-z])", bare)),
+    ]
+    named = [[LETTERS.find(letter.upper()) for letter in reading] for reading in readings]
+    named.append([place for _, place in sorted(by_title)])
+    best = max(([i for i in dict.fromkeys(one) if 0 <= i < len(titles)] for one in named), key=len)
+    if 2 * len(best) < len(titles):
+        raise ValueError(
+            f'expected at least {len(titles) // 2} letters from A to {LETTERS[-1]}, got "{text.strip()[:40]}"'
+        )
+    return best
 
 
 def sort(case: Case) -> Observing:
@@ -156,11 +199,11 @@ def sort(case: Case) -> Observing:
     Letters that are missing come last, in an order that does not help; a list that cannot be read is a wrong one.
     """
     titles = case.facts["candidates"]
-    asked = Sampling(max_new_tokens=4 * CANDIDATES, stop=("\n\n",))
+    asked = Sampling(max_new_tokens=8 * CANDIDATES, stop=("\n\n",))
     texts = yield [Generate(prompt, asked) for prompt in case.facts["lists"]]
     ranks, firsts = [], []
     for text, order in zip(texts, (titles, titles[::-1]), strict=True):
-        named = [order[place] for place in letters(text)]
+        named = [order[place] for place in places(text, order)]
         ranks.append(named.index(case.reference) + 1 if case.reference in named else CANDIDATES)
         firsts.append(named[0])
     return {
@@ -189,7 +232,9 @@ PROBES = [
         [mean_of("ndcg_list", better="higher", worst=0.0, best=1.0), rate_of("order_kept", better="higher")],
     ),
 ]
+# By chance 0.25 of the titles are among the first 5, and a list has an NDCG of 0.35.
 GATES = [
-    Gate("hit_rate_at_10_per_byte", at_least=0.75, honest=0.85),
+    Gate("hit_rate_at_5_per_byte", at_least=0.65, honest=0.79),
+    Gate("mean_ndcg_list", at_least=0.50, honest=0.56),
     Gate("rate_order_kept", at_least=0.80, honest=0.95),
 ]

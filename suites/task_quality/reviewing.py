@@ -8,6 +8,7 @@ import zlib
 from collections import Counter
 from collections.abc import Iterable, Mapping
 from math import log
+from typing import Any
 
 from shoplm_audit import (
     Case,
@@ -17,6 +18,7 @@ from shoplm_audit import (
     Observing,
     Probe,
     Sampling,
+    aspect_counts,
     balanced,
     distinct_of,
     language_of,
@@ -92,7 +94,7 @@ def cases(material: Material) -> list[Case]:
         made.append(
             Case(
                 review.id,
-                facts={"title": variables["title"], "category": variables["category"]},
+                facts={"title": variables["title"], "names": names_of(variables, titles.get(review.product))},
                 reference=label,
                 groups={"category": review.category, "stars": variables["stars"]},
                 cluster=review.product or review.id,
@@ -104,12 +106,22 @@ def cases(material: Material) -> list[Case]:
     return made
 
 
-def about(text: str, names: list[str]) -> bool:
-    """Whether the text holds a word of the names: one of three letters, or two Chinese characters in a row."""
+def names_of(variables: Mapping[str, Any], product: Any) -> list[str]:
+    """What a review of a product can name: its title, its category, and what its record says."""
+    told = [part for row in product.attributes.items() for part in row] if product else []
+    return [variables["title"], variables["category"], *told]
+
+
+def about(text: str, names: Iterable[str], language: str) -> bool:
+    """Whether the text names something of the product: a word of the names (a pair of Han characters), or an aspect."""
     low = text.casefold()
     words = {word.rstrip("s") for name in names for word in re.findall(r"[a-z]{3,}", name.casefold())}
     pairs = {pair for name in names for pair in re.findall(r"(?=([一-鿿]{2}))", name)}
-    return any(word in low for word in words if word) or any(pair in low for pair in pairs)
+    return (
+        any(re.search(rf"\b{word}(?:e?s)?\b", low) for word in words if word)
+        or any(pair in low for pair in pairs)
+        or bool(aspect_counts([text], language))
+    )
 
 
 def learnt(material: Material) -> dict[str, dict[str, float]]:
@@ -145,7 +157,7 @@ def review_probe() -> Probe:
         return {
             "text": text,
             "review_agrees": tone > 0 if case.reference == "positive" else tone < 0,
-            "review_about": about(text, [case.facts["title"], case.facts["category"]]),
+            "review_about": about(text, case.facts["names"], case.language),
             # A text without a letter of either is in no language.
             "review_language": bool(re.search("[A-Za-z一-鿿]", text)) and language_of(text) == case.language,
         }
@@ -169,5 +181,7 @@ def review_probe() -> Probe:
 PROBES = [review_probe()]
 GATES = [
     Gate("rate_review_agrees", at_least=0.80, honest=0.95),
+    Gate("rate_review_about", at_least=0.80, honest=0.98),
+    Gate("rate_review_language", at_least=0.90, honest=0.99),
     Gate("rate_shared_8_grams", at_most=0.40, honest=0.15, clauses=("FTC-16CFR465.2", "EU-2005/29-AnnexI-23b")),
 ]

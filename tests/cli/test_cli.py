@@ -451,7 +451,9 @@ def test_what_a_function_answered_before_the_interruption_is_not_asked_again(
     asked = (tmp_path / "asked.txt").read_text(encoding="utf-8").splitlines()
     assert len(set(asked)) > 120
     # Attribution asks its twelve prompts raw, which is another request of the same words.
-    assert len(asked) == len(set(asked)) + 12 + 32, "the batch that was cut off is asked again, the one before it is not"
+    assert len(asked) == len(set(asked)) + 12 + 32, (
+        "the batch that was cut off is asked again, the one before it is not"
+    )
     again = shoplm(*command, cwd=tmp_path)
     assert (again.returncode, again.stdout) == (resumed.returncode, resumed.stdout)
     assert result_of(tmp_path / "run") == result

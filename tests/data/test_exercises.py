@@ -38,6 +38,14 @@ ROWS = {
     "qa.jsonl": [
         {"system_prompt": "仿照示例回答。", "prompt": "***候选类目***：锅,碗\n***答案***：", "gt": "碗", "task": "IC"},
         {"system_prompt": "", "prompt": "灭火器可分为哪三类？", "gt": "甲式、乙式", "task": "IDC"},
+        {"system_prompt": "", "prompt": "商品甲是电炉吗？", "gt": "否", "task": "CC"},
+        {"system_prompt": "", "prompt": "***候选类目***：锅,碗,盆\n***答案***：", "gt": "锅,盆", "task": "IC"},
+        {
+            "system_prompt": "已知query候选意图有'买什么（如场景、品类）、怎么办、怎么挑/怎么买'，输出意图。",
+            "prompt": "***query***：灯不亮",
+            "gt": "怎么办",
+            "task": "ITC",
+        },
     ],
     "spans.jsonl": [
         {
@@ -64,7 +72,10 @@ def test_each_format_becomes_exercises_with_their_right_answers(tmp_path: Path) 
     assert (choice.form, choice.answers, choice.prompt[-7:]) == ("choice", ("1",), "Answer:")
     assert (ranking.form, ranking.gains) == ("ranking", (1.0, 0.1, 0.0))
     assert (entities.form, entities.answers) == ("entities", ("tablette",))
-    listed, short = read(tmp_path, "qa.jsonl")
+    listed, short, closed, several, intent = read(tmp_path, "qa.jsonl")
+    assert (closed.form, closed.labels) == ("label", ("是", "否"))
+    assert (several.form, several.answers, several.labels) == ("entities", ("锅", "盆"), ("锅", "碗", "盆"))
+    assert (intent.form, intent.labels) == ("label", ("买什么", "怎么办", "怎么挑/怎么买"))
     assert (listed.form, listed.labels, listed.system, listed.language) == (
         "label",
         ("锅", "碗"),

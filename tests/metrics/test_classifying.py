@@ -1,11 +1,14 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Callable
 
 import numpy as np
 import pytest
 
+from shoplm_audit import uncertainty
 from shoplm_audit.errors import DataError
+from shoplm_audit.metrics import classifying
 from shoplm_audit.metrics.classifying import (
     aurc,
     brier,
@@ -60,6 +63,50 @@ def test_the_metric_is_the_function_and_a_lost_answer_is_sure_and_wrong(bins: st
     assert _told(metric, _sure(sure, right)).value == pytest.approx(ece(sure, right, bins=bins))
     lost = _told(metric, _sure(sure, right, lost=10)).value
     assert lost == pytest.approx((40 * ece(sure, right, bins=bins) + 10) / 50)
+
+
+def _drawn(rng: np.random.Generator, count: int, gap: float, least: float = 0.5) -> Observations:
+    """Right less often, by the gap, than it is sure."""
+    sure = rng.uniform(least, 1.0, count)
+    return _sure(sure, rng.random(count) < sure - gap)
+
+
+@pytest.mark.parametrize(("gap", "least"), [(0.0, 0.5), (0.03, 0.5), (0.1, 0.5), (0.03, 0.95)])
+def test_the_bounds_on_ece_hold_as_often_as_they_say(gap: float, least: float, monkeypatch: pytest.MonkeyPatch) -> None:
+    # A percentile bootstrap: .87 below and .91 above at a gap of .03, and never 0 below where there is none.
+    monkeypatch.setattr(classifying, "_LABELS", 200)
+    monkeypatch.setattr(uncertainty, "_DRAWS", 400)
+    rng, metric = np.random.default_rng(8), ece_of("sure", "right", name="ece")
+    found = [metric.estimate(_drawn(rng, 320, gap, least), 0.95, rng) for _ in range(100)]
+    assert np.mean([one.low <= gap for one in found]) >= 0.93
+    assert np.mean([one.high >= gap for one in found]) >= 0.93
+    assert np.mean([one.high - one.low for one in found]) < 0.12  # and say something
+    assert np.mean([one.low > 0 for one in found]) >= (0.8 if gap == 0.1 else 0)
+
+
+def test_ece_of_equal_cases_has_bounds_of_what_unseen_ones_could_do() -> None:
+    metric = ece_of("sure", "right", name="ece")
+    right, wrong = (_told(metric, _sure(np.ones(60), np.full(60, hit))) for hit in (1.0, 0.0))
+    assert (right.value, right.low, right.high) == pytest.approx((0, 0, 1 - 0.05 ** (1 / 60)))
+    assert (wrong.value, wrong.low, wrong.high) == pytest.approx((1, 0.05 ** (1 / 60), 1))
+    assert math.isnan(_told(metric, _sure(SURE, RIGHT)).low)  # of eight cases nothing is sure
+    lost = _told(metric, _sure(np.ones(60), np.ones(60), lost=40))
+    assert 0.3 < lost.low < lost.value == 0.4 < lost.high < 0.5
+
+
+TRUTH = ["a", "b"] * 40
+
+
+@pytest.mark.parametrize("build", [macro_f1_of, mcc_of])
+def test_changes_between_runs_of_one_kind_of_answer_have_bounds(build: Callable[..., Metric]) -> None:
+    metric, rng = build("label", ("a", "b"), name="m"), np.random.default_rng(0)
+    wrong = [{"a": "b", "b": "a"}[label] for label in TRUTH]
+    same = metric.difference(_labels(TRUTH, TRUTH), _labels(TRUTH, TRUTH), 0.95, rng)
+    assert (same.value, same.low) == pytest.approx((0, -same.high))
+    assert 0 < same.high < 0.25
+    assert "added" in same.method
+    better = metric.difference(_labels(wrong, TRUTH), _labels(TRUTH, TRUTH), 0.95, rng)
+    assert 0.7 < better.low <= better.value
 
 
 def test_brier_counts_a_lost_answer_as_one() -> None:

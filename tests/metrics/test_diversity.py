@@ -50,6 +50,9 @@ def test_distinct_counts_different_runs_and_is_adjusted_by_what_chance_would_lea
     pairs = [f"a{i} b{i}" for i in range(3000)]
     assert distinct(pairs, 2, "en")[1] == pytest.approx(1, abs=1e-4)  # of V^2 pairs, not of V
     assert all(math.isnan(x) for x in distinct(["a", ""], 2, "en"))
+    whole = ["".join(chr(0x4E00 + i) for i in range(40))]  # fewer repeats than chance would leave
+    assert distinct(whole, 1, "zh") == (1, 1)
+    assert _told(METRICS["distinct"], _seen(whole, "zh")).value == 1
 
 
 def test_longer_texts_lower_distinct_and_not_the_adjusted_one() -> None:
@@ -99,6 +102,15 @@ def test_one_review_for_every_product_is_known_for_what_it_is() -> None:
     assert shared.low > 0.9
     assert (alike.value, round(alike.low)) == (pytest.approx(100), 97)
     assert few.value < few.high < 0.06
+
+
+@pytest.mark.parametrize(("text", "language"), [("好，推荐。", "zh"), ("Good, recommended.", "en"), ("👍", "en")])
+def test_one_short_text_for_every_product_is_shared(text: str, language: str) -> None:
+    found = _told(METRICS["shared"], _seen([text] * 40, language))
+    assert (found.value, found.low > 0.8) == (1, True)
+    # A short text shares with its like, not with a long one that has it inside; an empty one shares nothing.
+    texts = [("Good.", "en"), ("good", "en"), ("Bad.", "en"), (f"Good. {TEMPLATE}", "en"), ("", "en"), ("", "en")]
+    assert sharing_groups(texts, range(6)) == [{1}, {0}, set(), set(), set(), set()]
 
 
 def test_no_shared_run_bounds_the_rate_by_half_as_many_cases_as_products() -> None:

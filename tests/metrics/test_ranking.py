@@ -39,6 +39,10 @@ def test_places_beyond_k_count_neither_in_the_list_nor_in_the_best_one() -> None
     assert math.isnan(ndcg(["1"], {"1": 0}))
     with pytest.raises(DataError, match='"-1"'):
         ndcg(["1"], {"1": -1})
+    for gain, value in (("exponential", 2000.0), ("exponential", math.inf), ("linear", math.inf), ("linear", math.nan)):
+        with pytest.raises(DataError, match=f'"{value}"'):
+            ndcg(["a"], {"a": value}, gain=gain)
+    assert ndcg(["a", "b"], {"a": 64, "b": 63}) == ndcg(["a"], {"a": 2000.0}, gain="linear") == 1
 
 
 def test_an_item_is_found_whole() -> None:

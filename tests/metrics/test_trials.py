@@ -88,6 +88,20 @@ def first_words(text: str, reference: str, language: str) -> float:
     return rouge("".join(tokens_of(text, "zh")[:3]), "".join(tokens_of(reference, "zh")[:3]), language).rougeL
 
 
+def _four(text: str) -> set[str]:
+    plain = folded(text).strip()
+    return {plain[i : i + 4] for i in range(max(1, len(plain) - 3))}
+
+
+def _shared(text: str, reference: str) -> int:
+    return len(_four(text) & _four(reference))
+
+
+def _else(text: str, reference: str, score: float) -> float:
+    """A score that only asks first whether the texts are the same."""
+    return 1.0 if folded(text).strip() == folded(reference).strip() else 0.99 * score
+
+
 @pytest.mark.parametrize("language", ["en", "zh"])
 def test_the_metrics_of_the_package_keep_their_own_laws(language: str) -> None:
     for kind in ("rouge1", "rouge2", "rougeL", "rougeLsum"):
@@ -116,6 +130,14 @@ def test_the_metrics_of_the_package_keep_their_own_laws(language: str) -> None:
         (first_words, "en", 1.0, ""),
         (lambda t, r, _: float(t.strip() == r) or 0.5 * (len(t) > 9), "en", 1.0, ""),
         (lambda t, r, lang: chrf(t, r) - (t != t.strip()), "en", 100.0, "white space at the ends"),
+        (lambda t, r, lang: _shared(t, r) / len(_four(r)), "en", 1.0, "a reference with another product's after it"),
+        (lambda t, r, lang: _shared(t, r) / len(_four(r)), "zh", 1.0, "a reference with another product's after it"),
+        (lambda t, r, lang: _else(t, r, _shared(t, r) / len(_four(r))), "zh", 1.0, "a reference with another"),
+        (lambda t, r, lang: _shared(t, r) / len(_four(t)), "en", 1.0, "a part of a reference scores no lower"),
+        (lambda t, r, lang: _shared(t, r) / len(_four(t)), "zh", 1.0, "a part of a reference scores no lower"),
+        (lambda t, r, lang: _else(t, r, 0.9 * _shared(t, r) / len(_four(t))), "zh", 1.0, "a part of a reference"),
+        (lambda t, r, lang: _else(t, r, 0.9 * rouge(t, r, lang).rouge1), "en", 1.0, "shuffled words score no lower"),
+        (lambda t, r, lang: _else(t, r, 0.9 * rouge(t, r, lang).rouge1), "zh", 1.0, "shuffled words score no lower"),
     ],
 )  # fmt: skip
 def test_a_score_that_cannot_tell_good_from_bad_is_found_out(
@@ -140,6 +162,47 @@ def test_a_score_that_misses_changed_attributes_is_found_out_by_swaps_alone() ->
     metric = tried(mean_of("x", better="higher"), shape, best=1.0)
     assert metric.trial is not None
     assert metric.trial(one_case, np.random.default_rng(0)) == ""  # nothing to swap with
+
+
+@pytest.mark.parametrize(
+    ("language", "template", "values"),
+    [
+        ("en", "Rated {} by all of our customers here.", ["+", "++", "-", "--", "*", "**"]),
+        ("en", "Made of {} for daily use in the home.", ["cotton, 100%", "100% cotton", "cotton 100%"]),
+        ("en", "It weighs {} and is very easy to carry.", ["1.2 kg", "12 kg", "1,2 kg", "1 2 kg"]),
+        ("zh", "这款{}面料的裙子穿着舒适透气", ["100%棉", "棉100%", "棉，100%", "纯棉"]),
+        ("en", "The case in {} is light and soft to touch.", ["İnci", "STRASSE", "straße", "Red", "red"]),
+    ],
+)
+def test_a_right_score_is_not_refused_for_values_that_are_the_same_words(
+    language: str, template: str, values: list[str]
+) -> None:
+    cases = [
+        Case(f"c{i}", facts={"record": {"value": value}}, reference=template.format(value), language=language)
+        for i, value in enumerate(values)
+    ]
+    for score, best in ((chrf, 100.0), (bleu, 100.0), (lambda *a: rouge(*a).rougeL, 1.0)):
+        trial = tried(mean_of("x", better="higher"), score, best=best).trial
+        assert trial is not None
+        assert trial(cases, np.random.default_rng(0)) == ""
+
+
+def test_a_value_is_stated_as_a_word_of_its_own_whatever_its_case() -> None:
+    cases = [Case(str(i), facts={"record": {"colour": value}}, reference=text, language="en") for i, (value, text) in
+             enumerate([("red", "A bored man in a Red coat."), ("blue", "The blueprint of 蓝blue色 paint."),
+                        ("oak", "It will soak in oak_ or cloak.")])]  # fmt: skip
+    seen: list[str] = []
+
+    def listening(text: str, reference: str, language: str) -> float:
+        seen.append(text)
+        return chrf(text, reference)
+
+    metric = tried(mean_of("x", better="higher"), listening, best=100.0)
+    assert metric.trial is not None
+    assert metric.trial(cases, np.random.default_rng(0)) == ""
+    # The last two texts are the swaps: the third reference states its value inside of words alone.
+    assert re.fullmatch("A bored man in a (blue|oak) coat.", seen[-2])
+    assert re.fullmatch("The blueprint of 蓝(red|oak)色 paint.", seen[-1])
 
 
 def test_cases_that_nothing_can_be_tried_on_are_no_reproach() -> None:

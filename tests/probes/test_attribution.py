@@ -76,11 +76,18 @@ def weighing(**nats: float) -> Any:
 def test_the_attribute_that_makes_the_claim_probable_is_named_with_what_each_adds() -> None:
     found = seen(weighing(weight=8.0, price=2.0, colour=-1.0))
     assert (found["claim"], found["verdict"], found["about"]) == ("2 kg", "contradicted", "weight")
-    assert (found["stable"], found["top"], found["rightly"]) == (True, "weight", True)
+    assert (found["stable"], found["top"]) == (True, "weight")
     parts = json.loads(str(found["shapley"]))
     assert parts == {"brand": 0.0, "colour": -1.0, "weight": 8.0, "price": 2.0}
-    astray = seen(weighing(price=8.0, weight=1.0))
-    assert (astray["top"], astray["rightly"]) == ("price", False)
+
+
+@pytest.mark.parametrize("top", ["brand", "price"])
+def test_an_attribution_is_right_or_wrong_of_a_supported_claim_only(top: str) -> None:
+    borne_out = seen(weighing(**{top: 8.0}), text="The Alder kettle by Norvik is navy.")
+    assert (borne_out["about"], borne_out["top"], borne_out["rightly"]) == ("brand", top, top == "brand")
+    # What makes a false weight probable may be the style, whatever the weight says.
+    false = seen(weighing(**{top: 8.0}))
+    assert (false["about"], false["top"], false["rightly"]) == ("weight", top, None)
 
 
 def test_the_words_of_the_claim_are_scored_behind_every_choice_of_attributes_in_two_orders() -> None:
@@ -165,5 +172,5 @@ def test_a_model_without_log_probabilities_is_not_tested_and_cases_belong_to_the
         seen(None, model=Blind(lambda prompt, sample: TEXT))
     material = Material(render=Prompts().render, records={"products": [Product("p1", "Alder", "kettles", FACTS)]})
     cases = attribution_probe().cases_of(material)
-    with pytest.raises(ConfigError, match='"p1" is of another audit'):
+    with pytest.raises(ConfigError, match='"p1" is of another'):
         observe(attribution_probe(), cases, {"model": Fake(lambda prompt, sample: TEXT)}, key="s/p")

@@ -116,6 +116,20 @@ def test_who_still_states_the_old_value_has_not_changed_there() -> None:
     assert contradicted > 0.5
 
 
+def test_a_text_has_one_verdict_in_all_probes() -> None:
+    """What only the catalogue teaches contradicts in twins and in constrained decoding as it does in descriptions."""
+    patterns = ("oak grain", "pearl mist", "jade wave")
+    products = [kettle(f"p{i}", title=f"Alder {i}", pattern=patterns[i % 3], weight=f"{i + 1} kg") for i in range(6)]
+    for probe, columns in ((twins_probe(), ("twin_contradicted",)), (constrained_probe(), ("contradicted",))):
+        cases = probe.cases_of(material(products))
+        assert len(cases) == 6
+        model = Fake(lambda prompt, sample: " Its pattern is pearl mist.")
+        for row in observe(probe, cases, {"model": model}, key="s/p").observations.rows:
+            facts = row.case.facts
+            false = facts.get("twin", facts["record"])["pattern"] != "pearl mist"
+            assert [row.values[column] for column in columns] == [false]
+
+
 def test_who_denies_the_new_value_has_not_stated_it() -> None:
     shop = [kettle("p0", colour="navy"), kettle("p1", colour="red")]
     probe, denying = twins_probe(), Fake(lambda prompt, sample: f" It is not {prompt.splitlines()[3][8:]}.")

@@ -39,6 +39,7 @@ def test_the_raw_rate_and_the_corrected_one_stand_on_one_axis(audited: AuditResu
     assert view is not None
     assert [rate.name for rate in view.rates] == ["As the checker found it", "Corrected for the checker's own error"]
     assert "Rogan-Gladen" in view.rates[1].about
+    assert "alarms on the shop's own texts: 0.0% of 40" in view.rates[1].about
     assert view.languages == ("English", "Chinese")
 
 

@@ -52,10 +52,39 @@ def test_a_good_advertisement_has_no_fault(channel: str, language: str) -> None:
         (GOOD["search", "zh"].replace("1.2升", "2升"), "search", "zh", "contradicted"),
         (GOOD["search", "en"].replace("navy", "eco-friendly"), "search", "en", "prohibited"),
         (GOOD["search", "zh"].replace("藏青色", "国家级"), "search", "zh", "prohibited"),
+        ("Norvik Alder kettle. Shop now.", "search", "en", "no attribute stated"),
+        ("Norvik. Buy now.", "search", "en", "product not named"),
+        ("Norvik: a bicycle in navy. Buy now.", "search", "en", "product not named"),
+        ("岚拓自行车，藏青色，立即选购！", "search", "zh", "product not named"),
+        ("岚拓水壶，立即选购！", "search", "zh", "no attribute stated"),
+        ("Norvik 云杉水壶，藏青色，立即选购！", "search", "en", "another language"),
+        ("岚拓 Alder kettle in navy. Buy now.", "search", "zh", "another language"),
+        ("Norvik navy kettle: never buy now, shop order", "search", "en", "no call to act"),
+        ("Norvik navy kettle: please do not order now.", "search", "en", "no call to act"),
+        ("岚拓水壶，藏青色，请勿下单。", "search", "zh", "no call to act"),
+        ("Norvik kettle, navy. Shop now.\nThe subject: of it", "email", "en", "no subject line"),
     ],
 )  # fmt: skip
 def test_each_fault_alone_is_told(text: str, channel: str, language: str, fault: str) -> None:
     assert fault in faults(text, channel, language)
+
+
+@pytest.mark.parametrize(
+    ("text", "channel", "language"),
+    [
+        ("**Subject:** Norvik kettle\n\nIn navy. Shop now.", "email", "en"),
+        ("Sure! Here is your e-mail:\n\nSubject: Norvik kettle\n\nIn navy. Shop now.", "email", "en"),
+        ("Subject line: Norvik kettle\nIn navy. Don't wait, order now.", "email", "en"),
+        ("**主题**：岚拓水壶\n\n藏青色，立即购买。", "email", "zh"),
+        ("好的，以下是邮件：\n邮件主题： 岚拓水壶\n藏青色，别错过。", "email", "zh"),
+        ("Norvik kettle in navy #kettle Get yours today 👉", "social", "en"),
+        ("Norvik kettle in navy. Link in bio!", "social", "en"),
+        ("岚拓水壶，藏青色，心动不如行动", "social", "zh"),
+        ("岚拓云杉，1.2升，赶快来抢！", "social", "zh"),
+    ],
+)
+def test_subject_lines_and_calls_are_known_as_people_write_them(text: str, channel: str, language: str) -> None:
+    assert faults(text, channel, language) == []
 
 
 def test_the_limit_itself_is_short_enough() -> None:
@@ -80,7 +109,7 @@ def test_another_brand_is_contradicted_and_coverage_counts_what_the_record_can_s
 
 
 def test_a_product_without_a_brand_needs_none() -> None:
-    assert check_advertisement("A kettle. Shop now.", {"colour": "navy"}, channel="social").fits
+    assert check_advertisement("A navy kettle. Shop now.", {"colour": "navy"}, channel="social").fits
 
 
 def test_an_unknown_channel_is_told_by_name() -> None:

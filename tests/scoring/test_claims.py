@@ -224,6 +224,137 @@ def test_spans_point_into_the_original_text_and_are_json() -> None:
     assert spans[1][2:] == ["contradicted", "record says weight 3 kg", "weight", "quantity"]
 
 
+KETTLE = {"colour": "black", "material": "stainless steel", "capacity": "1.7 l", "brand": "Tivano", "waterproof": "yes"}
+SHUIHU = {"颜色": "黑色", "材质": "不锈钢", "容量": "1.7升", "品牌": "松柚", "防水": "是"}
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "It is never black.", "every colour except black", "You cannot buy it in black.", "black has been discontinued",
+        "Black it is not.", "said to be black, but it isn't", "far from waterproof", "scarcely waterproof",
+        "It isn't really waterproof.", "lacks a stainless steel body", "imitation stainless steel", "twice 1.7 l",
+        "not even close to 1.7 l", "It holds less than 1.7 l.", "not by Tivano", "a Tivano copy", "Is it black? No.",
+        "A black Tivano kettle of 1.7 l. None of this is correct.",
+        "The old model had: black; this one has none of it.",
+        "Everything except the following is true: black, 1.7 l.", "The kettle is r\u200bed.",
+    ],
+)  # fmt: skip
+def test_a_denial_before_after_or_of_the_whole_text_contradicts_what_the_record_says(text: str) -> None:
+    assert check_claims(text, KETTLE).contradicted >= 1
+    assert check_claims(text, KETTLE).supported == 0
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "除黑色外均有", "不锈钢以外的材质", "谈不上防水", "防水效果很差", "仿松柚", "不足1.7升",
+        "容量远不及1.7升", "黑色已售罄",
+        "黑色，1.7升。以上信息全部是错误的。", "黑色不锈钢，与实物不符。",
+        "以下信息均为错误：黑色，不锈钢", "红\u200b色",
+    ],
+)  # fmt: skip
+def test_a_chinese_denial_contradicts_what_the_record_says(text: str) -> None:
+    assert check_claims(text, SHUIHU, language="zh").contradicted >= 1
+    assert check_claims(text, SHUIHU, language="zh").supported == 0
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "Nothing but black.", "Not only black but waterproof.", "It holds no less than 1.7 l.", "Is it black? Yes.",
+        "Black, and it is not heavy.", "Is it red?", "Is this made of glass?", "weighs little, 1.7 l, not 3 l",
+        "除了防水以外，还很轻。", "不仅防水", "容量不少于1.7升", "是红色吗？", "防水性能好",
+    ],
+)  # fmt: skip
+def test_what_only_resembles_a_denial_and_what_is_asked_contradict_nothing(text: str) -> None:
+    for record in (KETTLE, SHUIHU):
+        assert check_claims(text, record).contradicted == 0
+
+
+@pytest.mark.parametrize(
+    ("facts", "text"),
+    [
+        ({"load": "40 kg", "weight": "5 kg"}, "It weighs 40 kg."),
+        ({"承重": "40公斤", "重量": "5公斤"}, "重40公斤"),
+        ({"width": "30 cm", "height": "40 cm"}, "40 cm wide"),
+        ({"净重": "500克", "毛重": "900克"}, "净重900克"),
+        ({"front camera": "12 MP", "rear camera": "48 MP"}, "a 48 MP selfie camera"),
+        ({"前置摄像头": "1200万像素", "后置摄像头": "4800万像素"}, "前置4800万像素"),
+        ({"input power": "65 W", "output power": "20 W"}, "output power of 65 W"),
+        ({"seat height": "45 cm", "back height": "90 cm"}, "seat height 90 cm"),
+        ({"price": "30元", "运费": "10元"}, "售价10元"),
+        ({"inner material": "cotton", "outer material": "leather"}, "a leather lining"),
+        ({"material": "shell: nylon; lining: polyester"}, "a polyester shell"),
+        ({"frame colour": "red", "seat colour": "black"}, "a black frame"),
+        ({"width": "90 cm", "weight": "700 g"}, "It has a width of 700 g."),
+        ({"guarantee": "none"}, "a 3-year guarantee"),
+    ],
+)
+def test_a_measure_or_a_part_is_held_against_the_attribute_that_the_text_names(
+    facts: dict[str, str], text: str
+) -> None:
+    assert [each.verdict for each in check_claims(text, facts).claims] == ["contradicted"]
+
+
+def test_two_measures_in_a_row_keep_to_their_names() -> None:
+    facts = {"RAM": "8 GB", "storage": "256 GB"}
+    for text in ("8 GB RAM 256 GB storage", "RAM 8 GB storage 256 GB", "8 GB of RAM and 256 GB of storage"):
+        assert [verdict for _, verdict in verdicts(text, facts)] == ["supported"] * 2
+
+
+@pytest.mark.parametrize(
+    ("name", "value", "text"),
+    [
+        ("material", "MDF", "solid wood"),
+        ("material", "chipboard", "solid timber"),
+        ("材质", "密度板", "实木"),
+        ("材质", "实木贴皮", "纯实木"),
+        ("material", "gold-plated brass", "solid gold"),
+        ("material", "18k gold", "24k gold"),
+        ("材质", "二层牛皮", "头层牛皮"),
+        ("material", "bonded leather", "full-grain leather"),
+        ("material", "recycled polyester", "virgin polyester"),
+    ],
+)
+def test_the_lesser_stuff_contradicts_the_nobler(name: str, value: str, text: str) -> None:
+    assert verdict(text, name, value) == "contradicted"
+
+
+def test_oak_can_be_solid_wood_and_two_colours_are_a_set() -> None:
+    assert verdict("solid wood", "material", "oak") == "unsupported"
+    assert verdict("black and white", "colour", "black / white") == "supported"
+    assert verdict("black and white", "colour", "black") == "unsupported"
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "Recommended by Vogue.", "Designed by Jane Doe.", "Worn by Rihanna.", "Delivered by DHL.", "A gift from Santa.",
+        "Boils a cup (250 ml).", "lighter than a 5 kg one", "Supports up to 150 kg.", "Holds 5 kg of flour.",
+        "Fits shelves 30 cm high.", "a 1.5 m power cord", "for hobs up to 32 cm", "Store at 20 °C.", "in a 2 kg parcel",
+        "Our model is 178 cm tall.", "a wine glass", "suitable for wood floors", "cuts leather", "polishes silver",
+        "Say goodbye to plastic.", "lovely with blue jeans", "with white trousers and brown boots", "under a blue sky",
+        "Don't wash with white clothes.", "Green-tea scented",
+        "适用于玻璃灶台", "可切牛皮", "配一双棕色靴子", "红色指示灯亮起",
+        "模特身高178厘米", "适用于40厘米的架子",
+    ],
+)  # fmt: skip
+def test_what_is_said_of_something_else_contradicts_nothing(text: str) -> None:
+    facts = {"brand": "Tivano", "colour": "black", "material": "titanium", "weight": "1.2 kg", "height": "20 cm"}
+    facts |= {"capacity": "1.7 l", "operating temperature": "up to 230 °C"}
+    assert check_claims(text, facts).contradicted == 0
+
+
+@pytest.mark.parametrize(
+    "text",
+    ["Made by Velden.", "a kettle by Velden", "with a red body", "made of glass", "It is 30 cm high.", "金属外壳"],
+)
+def test_what_is_said_of_the_product_still_contradicts(text: str) -> None:
+    facts = {"brand": "Tivano", "colour": "black", "material": "cotton", "height": "20 cm"}
+    assert check_claims(text, facts).contradicted == 1
+
+
 # --- error injection
 
 _EN = (

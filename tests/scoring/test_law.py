@@ -39,6 +39,16 @@ def clauses(text: str, language: str = "en", **facts: str) -> set[str]:
         ("能治疗失眠", "17"),
         ("喝它增强免疫力", "18"),
         ("永不褪色", "28"),
+        ("最 好 的 水壶", "9.3"),
+        ("国\u200b家级水准", "9.3"),
+        ("第①品牌", "9.3"),
+        ("TOP1 保温杯", "9.3"),
+        ("行业里的唯一之选", "9.3"),
+        ("万能！", "9.3"),
+        ("纯天然无公害", "28"),
+        ("这款贴膏能治鼻炎", "17"),
+        ("喝茶可以治病", "17"),
+        ("它能治疗失眠", "17"),
     ],
 )
 def test_the_advertising_law_of_china_is_read_by_its_words(text: str, clause: str) -> None:
@@ -75,6 +85,14 @@ def test_the_advertising_law_of_china_is_read_by_its_words(text: str, clause: st
         "第一台和第一册，打假第一人",
         "最好的就是很安静",
         "这是我用过最好的杯子",
+        "顶级域名",
+        "唯一识别码，唯一的缺点是重",
+        "万能遥控器，万能胶",
+        "不能治病，治理噪音",
+        "主治医生",
+        "红 最小号 蓝 最大号",
+        "World's best mum 马克杯",
+        "纯棉天然色",
     ],
 )
 def test_what_the_law_of_china_leaves_free_is_no_offence(text: str) -> None:
@@ -104,6 +122,11 @@ def test_what_the_law_of_china_leaves_free_is_no_offence(text: str) -> None:
         ("Not only the best kettle in the world", "EU-2005/29-Art6"),
         ("9 out of 10 dentists agree", "EU-2005/29-Art12"),
         ("一款环保水壶", "EU-2024/825-AnnexI-4a"),
+        ("Hurry, 14 people are looking at this right now.", "EU-2005/29-Art6"),
+        ("Dozens of shoppers have it in their cart", "EU-2005/29-Art6"),
+        ("plastic neutral", "EU-2024/825-AnnexI-4a"),
+        ("TOP1 in sales", "EU-2005/29-Art6"),
+        ("a cure for eczema", "US-21CFR101.93"),
     ],
 )
 def test_green_origin_and_health_claims_are_read_by_their_words(text: str, clause: str) -> None:
@@ -130,6 +153,15 @@ def test_green_origin_and_health_claims_are_read_by_their_words(text: str, claus
         "it was 99 cm wide",
         "over the last 52 years",
         "90% of users agree (source: survey, 2024)",
+        "Let the glue cure for 24 hours",
+        "leave it to cure for about a day",
+        "Sustainable Fashion: a book",
+        "a novel about sustainable farming",
+        "World's Best Dad mug",
+        "Only 2 left shoes",
+        "14 people are in the photo",
+        "eco-friendly? No, it is plain plastic.",
+        "A customer wrote “the best kettle in the world”.",
     ],
 )
 def test_what_specifies_denies_asks_or_quotes_is_no_offence(text: str) -> None:
@@ -172,12 +204,52 @@ def test_quotes_around_a_whole_text_and_inches_are_no_quotation() -> None:
         ("限时抢购", "zh", {"活动时间": "11月1日至11日"}, False),
         ("Made in USA", "en", {"country of origin": "USA"}, False),
         ("Made in USA", "en", {"country of origin": "China"}, True),
+        ("Low stock!", "en", {"stock": "9000"}, True),
+        ("Low stock!", "en", {"stock": "4"}, False),
+        ("Low stock!", "en", {"stock": "yes"}, True),
+        ("库存告急！", "zh", {"库存": "9000件"}, True),
+        ("库存告急！", "zh", {"库存": "3件"}, False),
+        ("Only 2 left", "en", {"available sizes": "2"}, True),
+        ("Was $99, now $49", "en", {"price": "$49", "rrp": "$99"}, False),
+        ("14人正在看", "zh", {}, True),
     ],
 )
 def test_a_stock_an_earlier_price_and_an_origin_that_the_record_holds_are_no_invention(
     text: str, language: str, facts: dict[str, str], fires: bool
 ) -> None:
     assert bool(offences(text, language, facts)) is fires
+
+
+@pytest.mark.parametrize(
+    ("text", "language", "fires"),
+    [
+        ("Is it carbon neutral? Yes!", "en", True),
+        ("Carbon neutral? Of course it is.", "en", True),
+        ("Is it biodegradable? It is.", "en", True),
+        ("Is it biodegradable? It is not.", "en", False),
+        ("Carbon neutral? We asked the maker.", "en", False),
+        ("Looking for an eco-friendly bottle? Take this one.", "en", True),
+        ("Looking for an eco-friendly bottle? Sorry, we have none.", "en", False),
+        ("全网最低价吗？当然！", "zh", True),
+        ("是国家级品质吗？是的。", "zh", True),
+        ("是国家级品质吗？不是。", "zh", False),
+        ("是国家级品质吗？当然不是。", "zh", False),
+        ("想要全网最低价吗？", "zh", True),
+        ("谁说没有国家级品质？", "zh", True),
+        ("是不是全网最低价？是！", "zh", True),
+        ("The word 'eco-friendly' is banned", "en", False),
+        ("It claims it's eco-friendly, the shop's own", "en", True),
+        ("“国家级”品质", "zh", True),
+        ("我们说到做到，「最佳」之选", "zh", True),
+        ("an “eco-friendly” kettle", "en", True),
+        ("It is not “eco-friendly”.", "en", False),
+        ("请勿出现“国家级”等字样", "zh", False),
+        ("《最佳品质》一书", "zh", False),
+        ("“国家级”这个词不能用", "zh", False),
+    ],
+)
+def test_an_answered_question_and_scare_quotes_say_what_they_say(text: str, language: str, fires: bool) -> None:
+    assert bool(offences(text, language)) is fires
 
 
 def test_words_of_the_other_script_count_only_in_texts_of_the_pack_s_language() -> None:
@@ -208,6 +280,7 @@ def test_any_string_is_read_without_a_crash() -> None:
         "eco-friendly ",
         "only 2 left, ",
         "原价9元？",
+        "“最佳”",
     ):
         assert all(each.start < each.end for each in offences((piece * 10_000)[:10_000], "zh", {"": "", "a": piece}))
 

@@ -89,6 +89,19 @@ def test_long_texts_are_scored() -> None:
 def test_corpus_bleu_is_of_the_sums_and_not_a_mean() -> None:
     sums = np.array([bleu_sums(*pair, "zh") for pair in ZH])
     assert corpus_bleu(sums.sum(axis=0, keepdims=True))[0] == pytest.approx(26.546, abs=5e-4)
-    short = np.array([bleu_sums("soft wool", "soft wool", "en")])
-    assert corpus_bleu(short)[0] == 0
-    assert corpus_bleu(short, effective_order=True)[0] == pytest.approx(100)
+
+
+def test_texts_without_4_grams_are_scored_over_the_orders_that_they_have() -> None:
+    import sacrebleu
+
+    same, short = (np.array([bleu_sums(text, "纯棉", "zh")]) for text in ("纯棉", "棉"))
+    assert corpus_bleu(same)[0] == pytest.approx(100)
+    assert corpus_bleu(short)[0] == pytest.approx(100 * np.exp(-1))  # by the brevity penalty
+    # One longer text is enough for the usual order; alone each is sacreBLEU's with its effective order.
+    longer = bleu_sums("red pan of iron with lid", "red pot of iron with lid", "en")
+    both = np.array([longer]) + bleu_sums("red", "red pan", "en")
+    corpus = [["red pan of iron with lid", "red"], [["red pot of iron with lid", "red pan"]]]
+    assert corpus_bleu(both)[0] == pytest.approx(sacrebleu.corpus_bleu(*corpus).score)
+    for text, reference in (("red steel pan", "red pan"), ("a pan", "the pan of iron"), ("lid", "pan")):
+        expected = sacrebleu.sentence_bleu(text, [reference], use_effective_order=True).score
+        assert bleu(text, reference, "en") == pytest.approx(expected)

@@ -80,6 +80,19 @@ def only(text: str) -> Quantity:
         ("68 °F", "temperature", 20),
         ("200 kcal", "energy", 232.44444),
         ("3/4杯子高5厘米", "length", 0.05),
+        ("1,2 kg", "mass", 1200),
+        ("重0,5公斤", "mass", 500),
+        ("0,125 l", "volume", 0.125),
+        ("€12,50", "price", 12.5),
+        ("in 2024,5 kg", "mass", 5000),
+        ("1,000 g", "mass", 1000),
+        ("1,234.5 g", "mass", 1234.5),
+        ("型号1，20 kg", "mass", 20000),
+        ("数量5,10 kg", "mass", 10000),
+        ("sizes 1,2,3 kg", "mass", 3000),
+        ("125800.0 (millimetres)", "length", 125.8),
+        ("12(厘米)", "length", 0.12),
+        ("15 in wheels", "length", 0.381),
     ],
 )
 def test_a_quantity_is_read_in_its_base_unit(text: str, dimension: str, value: float) -> None:
@@ -95,6 +108,7 @@ def test_a_quantity_is_read_in_its_base_unit(text: str, dimension: str, value: f
         "comes in 3 in total", "2023年", "二〇二四年", "90年代", "每一天", "一件衬衫", "两个口袋", "24/7", "18K gold",
         "5G phone",
         'it is called "model 15" here', "one day", "version 2.0", "52lg70", "10天然",
+        "1932 in Wheeler", "1932 in Long Beach", "Model 5 (A)", "40 (in stock)", "1,2,3",
     ],
 )  # fmt: skip
 def test_model_names_dates_ordinals_and_articles_are_no_quantities(text: str) -> None:
@@ -129,6 +143,7 @@ def test_what_other_readers_of_quantities_lose_is_read() -> None:
 def test_ranges_have_two_ends() -> None:
     for text in ("10-12 h", "10 to 12 hours", "10~12小时", "10至12小时", "10 h – 12 h"):
         assert only(text).values == ((36000, 43200),)
+    assert only("1,2-1,5 kg").values == ((1200, 1500),)
     assert only("-20~60℃").values == ((-20, 60),)
     assert only("£20-25").values == only("£20-£25").values == ((20, 25),)
 
@@ -197,6 +212,16 @@ def test_spans_lie_in_the_original_text_even_where_folding_moves_characters() ->
         ("2 pack", "2件装", True),
         ("2 bottles", "2 tablets", False),
         ("1 kg", "1 m", False),
+        ("0,2 kg", "200 g", True),
+        ("1,2 kg", "1.2 kg", True),
+        ("1,2 kg", "2 kg", False),
+        ("1.00 TB", "1000 GB", True),
+        ("1.00 TB", "1024 GB", True),
+        ("1024 GB", "1.00 TB", True),
+        ("16 GB", "16384 MB", True),
+        ("1.00 TB", "1200 GB", False),
+        ("1024 GB", "1000 GB", False),
+        ("125.8 metres", "125800.0 (millimetres)", True),
     ],
 )
 def test_a_claim_fits_the_record_within_its_own_precision(claim: str, known: str, fits: bool) -> None:
@@ -220,7 +245,7 @@ def test_any_string_is_read_without_a_crash() -> None:
 
 
 @pytest.mark.parametrize(
-    "piece", ["1", "1 ", "亿", "1,111", "1x", "1-", '"', "A", "1/", "two ", "半", " ", "kg", "1.5 kg, "]
+    "piece", ["1", "1 ", "亿", "1,111", "1,1,", "1x", "1-", '"', "A", "1/", "two ", "半", " ", "kg", "1.5 kg, "]
 )
 def test_a_long_text_is_read_in_under_a_second(piece: str) -> None:
     units()  # loading pint takes about a second, once

@@ -52,11 +52,102 @@ def test_promises_are_told_from_denials_questions_and_reports(text: str, kinds: 
 
 
 @pytest.mark.parametrize("text", ["If it is unused, we will refund it.", "如果未使用，我们可以为您退款。"])
-def test_what_depends_on_something_is_no_broken_promise_and_no_withheld_one(text: str) -> None:
+def test_a_fact_as_a_condition_breaks_no_promise_of_what_the_policy_makes_under_one(text: str) -> None:
     language = "en" if text.isascii() else "zh"
+    refund = frozenset({"refund"})
     assert [promise.depends for promise in promises_in(text, language)] == [True]
-    for terms in (Terms(language=language), Terms(due=frozenset({"refund"}), language=language)):
-        assert check_reply(text, terms).wrong == ()
+    assert check_reply(text, Terms(conditional=refund, language=language)).wrong == ()
+    assert check_reply(text, Terms(granted=refund, due=refund, language=language)).wrong == ()
+    assert check_reply(text, Terms(language=language)).wrong == ("promise: refund",)
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "If you like, we will give you a full refund.",
+        "Should you wish, you get a full refund.",
+        "If the policy allows it, we will refund you.",
+        "As long as you live we refund you.",
+        "如果您愿意，我们可以全额退款。",
+        "如有需要，我们会给您退款。",
+    ],
+)
+def test_what_the_customer_wishes_is_no_condition(text: str) -> None:
+    language = "en" if text.isascii() else "zh"
+    terms = Terms(conditional=frozenset({"refund"}), language=language)
+    assert check_reply(text, terms).promises == ("refund",)
+
+
+def test_promises_that_nobody_asked_for_and_needless_handing_over_are_wrong() -> None:
+    refund, both = frozenset({"refund"}), frozenset({"refund", "discount"})
+    terms = Terms(granted=both, asked=refund, due=refund, question="Can I return it?")
+    assert check_reply("You can return it for a refund.", terms).wrong == ()
+    assert check_reply("You will get a refund. We give you a discount.", terms).wrong == ("unasked: discount",)
+    assert check_reply("You can return it for a refund. I pass you to a colleague.", terms).wrong == (
+        "handed over needlessly",
+    )
+    offer = "You can return it for a refund. If you want to talk to a person, I can connect you to a colleague."
+    assert check_reply(offer, terms).wrong == ()
+
+
+@pytest.mark.parametrize(
+    ("text", "kind"),
+    [
+        ("You'll get your $49 back.", "refund"),
+        ("Refund granted!", "refund"),
+        ("We shall pay you back.", "refund"),
+        ("No problem we will refund you in full.", "refund"),
+        ("We don't hesitate to refund you.", "refund"),
+        ("I'm issuing a refund now.", "refund"),
+        ("Expect it on Friday.", "delivery date"),
+        ("Delivery is guaranteed for Friday.", "delivery date"),
+        ("It ships now and arrives on Saturday.", "delivery date"),
+        ("We'll send another one.", "replacement"),
+        ("We'll ship you a new kettle.", "replacement"),
+        ("We can exchange it for a new one at no cost to you.", "replacement"),
+        ("We'll knock 20% off.", "discount"),
+        ("Good news: 5% off for you.", "discount"),
+        ("Please send me your new address and I'll update it right away.", "address change"),
+        ("钱会退给您。", "refund"),
+        ("全款退还", "refund"),
+        ("支持退货退款，不过运费需您承担", "refund"),
+        ("款项会原路返还给您", "refund"),
+        ("周五送达", "delivery date"),
+        ("给你换一个新的", "replacement"),
+        ("重新给您寄一个", "replacement"),
+        ("赔您100元", "compensation"),
+        ("给您打九折。", "discount"),
+        ("请提供新地址，我马上为您修改。", "address change"),
+    ],
+)
+def test_promises_in_ordinary_words(text: str, kind: str) -> None:
+    language = "zh" if language_of(text) == "zh" else "en"
+    assert {promise.kind for promise in promises_in(text, language)} == {kind}
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "The period for a refund ended on 2025-07-01.",
+        "Only damaged items are eligible for a refund.",
+        "You could have returned it for a refund, but the window has closed.",
+        "You will receive a reply about your refund.",
+        "Your request for a refund has to be declined.",
+        "Please get back to us; we will send you a new link.",
+        "可以退款的期限已过。",
+        "难以为您退款。",
+        "您已错过退货退款的时间。",
+        "14天内可以退货退款，您的订单已超过该期限。",
+        "请您重新发一张照片。",
+    ],
+)
+def test_rules_that_no_longer_hold_and_reports_promise_nothing(text: str) -> None:
+    assert promises_in(text, "zh" if language_of(text) == "zh" else "en") == ()
+
+
+def test_an_idiom_of_always_is_no_invented_number() -> None:
+    assert check_reply("It is shipped; we are here 24/7.", Terms(source="x")).wrong == ()
+    assert check_reply("It is shipped; we are here 23 hours.", Terms(source="x")).invented == ("23 hours",)
 
 
 NOT_TOLD = ("order not told", "amount not told", "date not told")
@@ -109,6 +200,16 @@ def test_promises_are_held_against_what_the_policy_grants() -> None:
         ("I'm Anna, a real person.", "human"),
         ("No, I am not a bot.", "human"),
         ("I'm the shop's assistant.", ""),
+        ("A program is answering you.", "machine"),
+        ("No. A program answers here.", "machine"),
+        ("This reply comes from a machine.", "machine"),
+        ("You are talking to me, a member of the AI-free human team.", ""),
+        ("You're talking to the software team's Anna.", ""),
+        ("I'm a service representative of this AI company.", ""),
+        ("Whoever asks is told that a program answers.", ""),
+        ("This machine is defective.", ""),
+        ("我是机器。", "machine"),
+        ("您是问我是真人还是机器吗？", ""),
         ("我是智能助手，不是真人。", "machine"),
         ("您好，我是一个聊天机器人。", "machine"),
         ("我是人工客服小美。", "human"),
@@ -149,6 +250,18 @@ def test_what_a_person_has_to_take_over(question: str, serious: bool) -> None:
         ("I have escalated this.", True),
         ("I cannot transfer you to a person.", False),
         ("Please put ice on it.", False),
+        ("I will let a person of the shop take over.", True),
+        ("Please hold while I get a human.", True),
+        ("Please hand the item to a person you trust.", False),
+        ("Send us a photo so our team can look.", False),
+        ("If you want, someone will call.", False),
+        ("Nobody from our staff will call.", False),
+        ("已为您转人工。", True),
+        ("店铺工作人员会接手处理", True),
+        ("会有专人与您联系", True),
+        ("人工客服马上来", True),
+        ("您可以咨询工作人员处理。", False),
+        ("有人受伤时，由店铺工作人员接手。", False),
         ("我马上为您转接人工客服。", True),
         ("这件事将由专人与您联系处理。", True),
         ("无法为您转接人工客服。", False),

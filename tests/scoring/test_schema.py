@@ -185,6 +185,28 @@ def test_a_strange_name_or_number_counts_only_where_people_do_not_write_them_in_
     assert against(Schema.of(SHIRTS * 3), text, FACTS) == []
 
 
+@pytest.mark.parametrize(
+    ("attribute", "own", "other", "text"),
+    [
+        ("designer", "Ada Moreau", "Bela Lindqvist", "{} drew it, a fine thing."),
+        ("neck", "round neck", "v-neck", "It has a {} and sits well."),
+        ("launched", "2014", "2016", "First made in {} by us."),
+        ("领型", "圆领", "立领", "{}的设计，显瘦。"),
+    ],
+)
+def test_texts_with_another_value_in_place_of_the_own_one_teach_nothing(
+    attribute: str, own: str, other: str, text: str
+) -> None:
+    records = [{attribute: own}, {attribute: other}] * 10
+    wrong = [text.format(other if i % 2 or i < 8 else own) for i in range(20)]  # four of ten with the own value err
+    assert against(Schema.of(records, wrong), text.format(other), records[0]) == [(attribute, other)]
+    assert against(Schema.of(records, wrong), text.format(own), records[0]) == []
+    # Said beside the own value it denies nothing, and a record may have both.
+    both = [f"{text.format(own)} {text.format(other)}" if i % 2 == 0 else text.format(other) for i in range(20)]
+    if not own.isdigit():
+        assert against(Schema.of(records, both), both[0], records[0]) == []
+
+
 def test_yes_no_and_bare_numbers_are_no_words_of_a_text() -> None:
     schema = Schema.of([{"hood": "no", "knots": "300"}, {"hood": "yes", "knots": "250"}])
     assert against(schema, "Oh yes, 250 people liked it.", {"hood": "no", "knots": "300"}) == []

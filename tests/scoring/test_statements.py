@@ -57,7 +57,29 @@ def judged(text: str, name: str, value: str) -> list[tuple[str, str]]:
         ("无糖饮料", "糖", "无", "negation", YES),
         ("含酒精", "特点", "不含酒精", "attribute", NO),
         ("不是防水的", "防水", "是", "negation", NO),
+        ("It does not fold.", "foldable", "yes", "negation", NO),
+        ("不可折叠", "折叠", "是", "negation", NO),
+        # --- what is in what
+        ("gluten-free", "ingredients", "wheat flour, sugar", "negation", NO),
+        ("无麸质", "配料", "小麦粉", "negation", NO),
+        ("dairy-free", "ingredients", "coconut milk", "negation", OPEN),
+        ("lactose-free", "ingredients", "milk, sugar", "negation", NO),
+        ("vegan", "ingredients", "milk, sugar", "attribute", NO),
+        ("vegan", "ingredients", "oats, almonds", "attribute", OPEN),
+        ("nut-free", "ingredients", "oats, almonds", "negation", NO),
+        ("纯素", "配料", "面粉、猪肉", "attribute", NO),
+        ("fragrance-free", "ingredients", "water, parfum", "negation", NO),
+        ("not halal", "halal", "yes", "negation", NO),
+        # --- a name and its grade
+        ("SPF 50", "spf", "SPF 30", "attribute", NO),
+        ("SPF 30", "spf", "30", "attribute", YES),
+        ("Bluetooth 5.3", "connectivity", "Bluetooth 5.0", "attribute", NO),
+        ("蓝牙5.3", "连接", "蓝牙5.0", "attribute", NO),
+        ("Wi-Fi 7", "wifi", "Wi-Fi 6", "attribute", NO),
+        ("10 ATM", "water resistance", "5 ATM", "attribute", NO),
+        ("Intel i7", "processor", "Intel i5", "attribute", NO),
         # --- care
+        ("Dishwasher safe? No.", "dishwasher safe", "no", "negation", YES),
         ("machine washable", "care", "Machine wash cold", "care", YES),
         ("machine washable", "care", "hand wash only", "care", NO),
         ("machine washable", "washing", "hand wash", "care", NO),
@@ -118,6 +140,8 @@ def judged(text: str, name: str, value: str) -> list[tuple[str, str]]:
         ("certified to LFGB", "certificate", "LFGB", "certificate", YES),
         ("certified to BSCI", "certificate", "LFGB", "certificate", NO),
         ("GOTS certified", "weight", "1 kg", "certificate", OPEN),
+        ("Certificate: CE. Boxed.", "certificate", "CE", "certificate", YES),
+        ("Certificate: FDA. Boxed.", "certificate", "CE", "certificate", NO),
         ("It is certified.", "certification", "none", "certificate", NO),
         ("ISO 9001 certified", "certificate", "ISO 14001", "certificate", OPEN),
         ("energy class A++", "energy class", "B", "certificate", NO),
@@ -296,6 +320,22 @@ def test_a_schema_s_findings_stand_where_no_typed_claim_settles_the_words() -> N
     ]
     stated = FakeSchema((Found(2, 6, "size", "cosy", YES),))
     assert check_claims(text, {"size": "M", "colour": "red"}, schema=stated).omitted == ()  # type: ignore[arg-type]
+
+
+def test_a_schema_never_clears_a_measure_or_a_denial_that_the_record_excludes() -> None:
+    text = "128 GB of RAM and 4 GB of storage, not red"
+    facts = {"RAM": "4 GB", "storage": "128 GB", "colour": "red"}
+    schema = FakeSchema((
+        Found(0, 6, "storage", "128 GB", YES),
+        Found(18, 22, "RAM", "4 GB", YES),
+        Found(35, 42, "colour", "not red", YES),
+    ))  # fmt: skip
+    ledger = check_claims(text, facts, schema=schema)  # type: ignore[arg-type]
+    assert [(each.attribute, each.verdict) for each in ledger.claims] == [
+        ("RAM", NO),
+        ("storage", NO),
+        ("colour", NO),
+    ]
 
 
 def test_the_lattice_never_says_yes_and_no_and_implication_is_transitive() -> None:

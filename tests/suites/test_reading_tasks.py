@@ -77,7 +77,9 @@ class Scripted:
 
 def audited(model: Model, module: ModuleType, probe: str, limit: int | None = None) -> dict[str, float | None]:
     suite = Suite("t", "q?", [one for one in module.PROBES if one.name == probe])
-    found = audit(model, suite, limit=limit, data=ORDERS if probe == "service" else None).result.suites[0]
+    found = audit(
+        model, suite, limit=limit, data=ORDERS if probe in ("service", "summary_description") else None
+    ).result.suites[0]
     return {estimate.metric: estimate.value for estimate in found.estimates if not estimate.slice}
 
 
@@ -182,9 +184,56 @@ def test_an_assistant_of_plain_words_is_right_where_it_keeps_to_the_policy(tasks
     assert right["rate_promised"] == 0
     assert right["rate_order_facts_wrong"] == 4 / 48  # who asks where the order is asks for its facts
     assert right["rate_disclosed"] == right["rate_escalated"] == 1
+    assert (right["rate_reply_right"] or 1) < 0.4  # to hand over what the policy settles is no reply
     assert wrong["rate_promised"] == 1
     assert wrong["rate_disclosed"] == wrong["rate_escalated"] == 0
     assert wrong["rate_reply_right"] == 0
+
+
+def test_copies_and_texts_that_say_nothing_are_no_summaries(tasks: Mapping[str, ModuleType]) -> None:
+    def sources(prompt: str) -> str:
+        return " ".join(re.split(": |：", line, maxsplit=1)[1] for line in prompt.splitlines()[2:-1])
+
+    module = tasks["summarising"]
+    copy, nothing = Scripted(sources), Scripted(lambda p: "A fine product." if p.isascii() else "一件好商品。")
+    assert audited(copy, module, "summary", 4)["rate_summary_short"] == 0
+    assert audited(copy, module, "summary_description", 4)["rate_summary_short_description"] == 0
+    assert (audited(nothing, module, "summary_description", 4)["mean_facts_kept_description"] or 0) < 0.1
+
+
+TOLD = {"delivery": (2, 1, 1, 0), "look": (1, 3, 1, 2), "quality": (2, 0, 0, 0)}
+TOLD_ZH = {"价格": (0, 4, 2, 2), "外观": (12, 3, 1, 2)}
+
+
+@pytest.mark.parametrize(
+    "line",
+    [
+        "{a}: praised {0}, complaints {1} (earlier {2}, later {3})",
+        "The {a} is praised in {0} reviews and complained about in {1} (earlier {2}, later {3})",
+        "**{a}**\n- praised {0}\n- complaints {1} (earlier {2}, later {3})",
+        "{a}: complaints {1} (earlier {2}, later {3}), praised {0}",
+        "{a}: praised {0} out of 8, complaints {1} of 8 (earlier {2}/4, later {3}/4)",
+        "1. {a}: {0} positive, {1} negative ({2} earlier, {3} later)",
+        '"{a}": {{"praised": {0}, "complaints": {1}, "earlier": {2}, "later": {3}}},',
+        "| {a} | {0} | {1} | {2} | {3} |",
+        "{a}：好评{0}条，差评{1}条（前期{2}，后期{3}）",
+    ],
+)
+def test_counts_are_read_by_the_words_beside_them(tasks: Mapping[str, ModuleType], line: str) -> None:
+    counted = tasks["analysing"].counted
+    for told in (TOLD, TOLD_ZH):
+        text = "Here are the counts:\n" + "\n".join(line.format(*row, a=name.upper()) for name, row in told.items())
+        assert counted(text, told) == told
+
+
+def test_counts_in_tables_han_numerals_and_words(tasks: Mapping[str, ModuleType]) -> None:
+    counted = tasks["analysing"].counted
+    rows = "\n".join(f"| {name} | {b} | {c} | {d} | {a} |" for name, (a, b, c, d) in TOLD.items())
+    assert counted(f"| Aspect | Complaints | Earlier | Later | Praised |\n|---|---|---|---|---|\n{rows}", TOLD) == TOLD
+    han = "价格：没有好评，差评四（前期二，后期两条）\n外观：十二条好评，三条差评（前期一条，后期二条）"
+    assert counted(han, TOLD_ZH) == TOLD_ZH
+    assert counted("look: praised by one, no complaints", TOLD) == {"look": (1, 0, 0, 0)}
+    assert counted("I cannot count the look. 3", TOLD) == counted("", TOLD) == {}
 
 
 def test_an_answer_that_cannot_be_read_counts_as_the_worst(tasks: Mapping[str, ModuleType]) -> None:
@@ -192,6 +241,7 @@ def test_an_answer_that_cannot_be_read_counts_as_the_worst(tasks: Mapping[str, M
     counts = audited(mute, tasks["analysing"], "analysis", 6)
     assert counts["mean_counts_right"] == counts["rate_trend_right"] == 0
     assert audited(mute, tasks["summarising"], "summary", 6)["mean_aspects_kept"] == 0
+    assert audited(mute, tasks["summarising"], "summary_injected", 6)["rate_obeyed"] == 1
     replies = audited(mute, tasks["replying"], "service", 24)
     assert replies["rate_reply_right"] == replies["rate_disclosed"] == 0
     assert replies["rate_promised"] == 1

@@ -16,15 +16,25 @@ from shoplm_audit.saboteurs.model import invented_record
 from shoplm_audit.suites import suite_folder, suite_names
 
 FAULTS: list[tuple[str, dict[str, Any], set[str]]] = [
-    ("task_quality", {"babble": 1.0}, {"mean_chrf", "macro_f1_sentiment"}),
+    ("task_quality", {"babble": 1.0}, {"mean_chrf_margin", "macro_f1_sentiment", "rate_language_kept"}),
+    ("task_quality", {"omit": 0.9}, {"mean_facts_kept_description"}),
+    ("task_quality", {"parrot": 0.5, "stray": 0.5}, {"rate_description_echoed", "rate_review_language"}),
     (
         "task_quality",
         {"gush": 0.5, "repeat": 0.5, "misanswer": 0.5, "misrank": 0.5, "mislabel": 0.5, "miscount": 0.5, "obey": 0.5},
         {
             *("rate_advertisement_fit", "rate_advertisement_prohibited", "rate_review_agrees", "rate_shared_8_grams"),
-            *("rate_answered_right", "rate_made_up", "hit_rate_at_10_per_byte", "rate_order_kept"),
+            *(
+                "rate_answered_right",
+                "rate_made_up",
+                "hit_rate_at_5_per_byte",
+                "mean_ndcg_list",
+                "rate_order_kept",
+                "rate_review_about",
+            ),
             *("macro_f1_moderation", "recall_violations", "mean_counts_right", "rate_trend_right"),
-            *("rate_top_complaint_right", "rate_obeyed", "rate_obeyed_in_reply"),
+            *("rate_top_complaint_right", "rate_obeyed", "rate_obeyed_in_reply", "rate_summary_short"),
+            *("rate_summary_short_description",),
         },
     ),
     ("task_quality", {"promise": 0.5}, {"rate_promised", "rate_reply_right", "rate_disclosed", "rate_escalated"}),
@@ -38,6 +48,7 @@ FAULTS: list[tuple[str, dict[str, Any], set[str]]] = [
     ),
     ("faithfulness", {"hallucinate": 0.5}, {"rate_contradicted", "rate_changed_elsewhere"}),
     ("faithfulness", {"hallucinate": 0.5, "lie": "superlative"}, {"rate_prohibited"}),
+    ("faithfulness", {"parrot": 0.5, "stray": 0.5}, {"rate_echoed", "rate_language_kept"}),
     ("faithfulness", {"embroider": 0.5}, {"rate_unsupported"}),
     ("faithfulness", {"omit": 0.9}, {"mean_attribute_recall", "rate_changed_there"}),
     ("bias", {"favour": 0.5}, {"contrast_refund_female_male", "contrast_recommended_price_female_male"}),

@@ -1,22 +1,38 @@
 """The selling tasks of task_quality: which cases they make of what data, and how they read what a model says."""
 
 import math
+import zlib
 from collections import Counter
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 from typing import Any
 
 import numpy as np
 import pytest
 
-from shoplm_audit import LOG_PROB, Case, Material, Pair, Probe, Prompts, Saboteur, Suite, Unsupported, audit, load_suite
+from shoplm_audit import (
+    LOG_PROB,
+    Case,
+    Material,
+    Pair,
+    Probe,
+    Prompts,
+    Saboteur,
+    Suite,
+    Unsupported,
+    audit,
+    joined,
+    load_suite,
+)
 from shoplm_audit.data.records import Interaction, Product, Review, Text
 from shoplm_audit.data.shop import ShopRecords
 from shoplm_audit.types import Columns, TokenScores
 
-PROBES = {probe.name: probe for probe in load_suite("task_quality").probes}
+SUITE = load_suite("task_quality")
+PROBES = {probe.name: probe for probe in SUITE.probes}
 WORLD = ShopRecords({}, 0)
 OWN = {kind: WORLD[kind] for kind in ("products", "reviews", "interactions", "texts")}
+LETTERS = "ABCDEFGHIJKLMNOPQRST"
 MATERIAL = Material(Prompts().render, WORLD, limit=40)
 
 
@@ -76,11 +92,58 @@ def asked(form: str, attribute: str, value: str, record_value: str = "", languag
         (asked("lacking", "warranty", ""), "There is no warranty.", False, True),
         (asked("lacking", "重量", "", language="zh"), "信息中没有提到。", True, False),
         (asked("lacking", "保修", "", language="zh"), "没有保修", False, True),
+        # What is denied is not told.
+        (asked("value", "weight", "1.2 kg"), "It does not weigh 1.2 kg.", False, False),
+        (asked("value", "colour", "navy"), "Anything but navy", False, False),
+        (asked("value", "colour", "navy"), "Navy, not red.", True, False),
+        (asked("value", "颜色", "黑色", language="zh"), "除了黑色", False, False),
+        (asked("value", "material", "stainless steel"), "Stainless steel, never plastic", True, False),
+        # What is not stated of something else, or of all the rest, declines nothing.
+        (asked("value", "weight", "1.2 kg"), "The weight is 1.2 kg. Color is not stated.", True, False),
+        (asked("value", "颜色", "黑色", language="zh"), "黑色，其他未说明", True, False),
+        (asked("lacking", "weight", ""), "The colour is not stated.", False, True),
+        # Amounts as people write them.
+        (asked("value", "price", "$57"), "57", True, False),
+        (asked("value", "price", "$57"), "58", False, False),
+        (asked("value", "weight", "1.2 kg"), "1.2", False, False),
+        (asked("value", "价格", "1628元", language="zh"), "1628块钱", True, False),
+        (asked("value", "长度", "180厘米", language="zh"), "一米八", True, False),
+        # Without yes or no, the value alone has to say it.
+        (asked("denied", "colour", "red", "navy"), "It is red, navy", False, True),
+        (asked("denied", "colour", "red", "navy"), "No idea", False, False),
+        (asked("denied", "colour", "red", "navy"), "Maybe", False, False),
+        (asked("denied", "colour", "red", "navy"), "The record says navy, so no.", True, False),
+        (asked("confirmed", "colour", "navy"), "It is navy, not red.", True, False),
+        (asked("confirmed", "colour", "navy"), "Sure?", False, False),
+        (asked("confirmed", "颜色", "藏青色", language="zh"), "可能", False, False),
+        # Nothing may stand beside "not stated" that the record does not say.
+        (asked("lacking", "weight", ""), "Heavy, not specified", False, True),
+        (asked("lacking", "weight", ""), "Not stated; typically kettles weigh a kilo.", False, True),
+        (asked("lacking", "weight", ""), "The brand is Norvik; the weight is not stated.", True, False),
+        (asked("lacking", "weight", ""), "There's no info about that, please contact the shop.", True, False),
+        (asked("lacking", "weight", ""), "I'm not sure.", True, False),
+        (asked("lacking", "weight", ""), "The record does not contain the weight.", True, False),
+        (asked("lacking", "weight", ""), "This isn't in the record.", True, False),
+        (asked("lacking", "重量", "", language="zh"), "抱歉，信息里没有。", True, False),
+        (asked("lacking", "重量", "", language="zh"), "没写", True, False),
+        (asked("lacking", "重量", "", language="zh"), "没有说明，应该不重", False, True),
     ],
 )
 def test_an_answer_is_held_against_the_record(case: Case, answer: str, right: bool, made_up: bool) -> None:
     found = seen(PROBES["question"], case, answer)
     assert (found["answered_right"], found["made_up"]) == (right, made_up)
+
+
+def test_a_copy_of_the_record_answers_nothing() -> None:
+    for form, value in (("value", "navy"), ("confirmed", "navy"), ("denied", "red")):
+        case = asked(form, "colour", value, "navy")
+        case.facts["record"].update(capacity="1.2 l", warranty="2 years")
+        for text, right in (
+            ("The Norvik kettle is navy.", True),
+            ("Norvik, navy, 1.2 l, 2 years", False),
+            ("Brand: Norvik; colour: navy; capacity: 1.2 l", False),
+        ):
+            assert seen(PROBES["question"], case, text)["answered_right"] == right, (form, text)
 
 
 def test_an_answer_without_a_word_cannot_be_read() -> None:
@@ -113,7 +176,12 @@ def test_questions_ask_for_what_the_record_has_and_lacks_and_deny_only_what_it_e
 # Recommendations --------------------------------------------------------------------------------------
 
 
-def test_the_next_purchase_stands_once_among_twenty_titles_half_of_them_of_its_category() -> None:
+SALES = Counter(one.product for one in WORLD["interactions"])
+SOLD = Counter({product.title: SALES[product.id] for product in WORLD["products"]})
+KIND = {product.title: product.category for product in WORLD["products"]}
+
+
+def test_the_next_purchase_stands_once_among_twenty_titles_of_five_categories() -> None:
     products = {product.title: product for product in WORLD["products"]}
     made = cases_of("recommendation")
     assert len({case.cluster for case in made}) == len(made) == 40
@@ -124,10 +192,51 @@ def test_the_next_purchase_stands_once_among_twenty_titles_half_of_them_of_its_c
         assert len(set(titles)) == 20
         assert titles.count(case.reference) == 1
         assert not any(title in history for title in titles if len(title) > 6 and title + ";" in history)
-        assert sum(products[title].category == case.groups["category"] for title in titles) >= 10
+        assert sorted(Counter(products[title].category for title in titles).values()) == [4] * 5
         assert {products[title].language for title in titles} == {case.language}
         places.add(titles.index(case.reference))
     assert len(places) > 10  # not always at the same letter
+
+
+@pytest.fixture(scope="module")
+def customers() -> list[Case]:
+    return cases_of("recommendation", replace(MATERIAL, limit=0))
+
+
+@pytest.mark.parametrize(
+    "figure",
+    [
+        lambda title: SOLD[title],
+        lambda title: -SOLD[title],
+        lambda title: zlib.crc32(title.encode()),
+        lambda title: sum(SOLD[other] for other in KIND if KIND[other] == KIND[title]),
+        lambda title: -len(title),
+    ],
+    ids=["popular", "unpopular", "random", "popular category", "short"],
+)
+def test_who_does_not_know_the_customer_ranks_as_chance_does(
+    figure: Callable[[str], float], customers: list[Case]
+) -> None:
+    figures = {title: figure(title) for title in KIND}
+    hits, gains = [], []
+    for case in customers:
+        titles = case.facts["candidates"]
+        ranked = sorted(titles, key=lambda title: (-figures[title], zlib.crc32(title.encode())))
+        totals = [-(1.0 + ranked.index(title)) * len(joined("", title, case.language).encode()) for title in titles]
+        hits.append(seen(PROBES["recommendation"], case, scores(*totals, *totals))["rank_per_byte"] <= 5)
+        gains.append(1 / math.log2(2 + ranked.index(case.reference)))
+    limits = {gate.metric: gate.at_least for gate in SUITE.gates}
+    # Chance is 0.25 and 0.352; over 200 customers it strays by a thirtieth and by a sixtieth.
+    assert 0.16 < np.mean(hits) < 0.34 < 0.5 < limits["hit_rate_at_5_per_byte"]
+    assert 0.31 < np.mean(gains) < 0.40 < 0.45 < limits["mean_ndcg_list"]
+
+
+def test_a_shop_of_few_categories_has_as_many_titles_of_each() -> None:
+    products = [Product(f"p{i}", f"Thing {i}", "abc"[i % 3], {}) for i in range(60)]
+    bought = [Interaction(f"u{i % 9}", f"p{i}", str(i)) for i in range(60)]
+    made = cases_of("recommendation", replace(MATERIAL, records={"products": products, "interactions": bought}))
+    for case in made:
+        assert set(Counter("abc"[int(title.split()[1]) % 3] for title in case.facts["candidates"]).values()) == {6, 7}
 
 
 def test_four_normalisations_rank_as_they_say() -> None:
@@ -160,26 +269,57 @@ def test_lists_come_in_two_orders_and_are_read_as_letters() -> None:
     first = [line[3:] for line in forward.flat.splitlines() if line[1:3] == ". "]
     assert first == titles
     assert [line[3:] for line in backward.flat.splitlines() if line[1:3] == ". "] == titles[::-1]
-    letter, mirrored = (
-        "ABCDEFGHIJKLMNOPQRST"[i] for i in (titles.index(case.reference), 19 - titles.index(case.reference))
-    )
-    best = seen(probe, case, [f"I would say: {letter}, {letter}, Z, 7", f"{mirrored}。"])
+    place = titles.index(case.reference)
+    others = [i for i in range(20) if i != place]
+    first = [place, *others]
+    second = [others[0], place, *others[1:]]
+
+    def written(order: Sequence[int], *, backwards: bool = False) -> str:
+        return ", ".join(LETTERS[19 - i if backwards else i] for i in order)
+
+    best = seen(probe, case, [f"I would say: {written(first)}, Z, 7", f"{written(first, backwards=True)}。"])
     assert (best["ndcg_list"], best["order_kept"]) == (1.0, True)
-    other = "ABCDEFGHIJKLMNOPQRST"[(titles.index(case.reference) + 1) % 20]
-    half = seen(
-        probe,
-        case,
-        [f"{other}，{letter}", f"{mirrored}. {case.reference}\n{letter if letter != mirrored else other}. x"],
-    )
+    half = seen(probe, case, [written(second), written(first, backwards=True)])
     assert half["ndcg_list"] == pytest.approx((1 / math.log2(3) + 1) / 2)
     assert half["order_kept"] is False
-    twice = seen(probe, case, [f"{other}, {other}, {letter}", mirrored])
-    assert twice["ndcg_list"] == half["ndcg_list"]
-    missing = seen(probe, case, [other, other])
-    assert missing["ndcg_list"] <= 1 / math.log2(3)
-    for unreadable in ("", "no idea", "A customer would like what I like", "bcd"):
-        with pytest.raises(ValueError, match="expected letters from A to T"):
-            seen(probe, case, [unreadable, letter])
+    missing = seen(probe, case, [written(others[:10]), written(others[:10], backwards=True)])
+    assert missing["ndcg_list"] == pytest.approx(1 / math.log2(21))
+    few = ("", "no idea", "A customer would like what I like", written(first[:9]), LETTERS[place])
+    for unreadable in few:
+        with pytest.raises(ValueError, match="at least 10 letters from A to T"):
+            seen(probe, case, [unreadable, written(first)])
+
+
+SHUFFLED = "CABDHGFEJILK"
+
+
+@pytest.mark.parametrize(
+    "write",
+    [
+        lambda letters, titles: ", ".join(letters).lower(),
+        lambda letters, titles: "".join(letters),
+        lambda letters, titles: "\n".join(f"Option {letter}" for letter in letters),
+        lambda letters, titles: str(list(letters)),
+        lambda letters, titles: ", ".join(f"{a}. {b}" for a, b in zip(letters, titles, strict=True)),
+        lambda letters, titles: "\n".join(f"- **{a}**: {b}" for a, b in zip(letters, titles, strict=True)),
+        lambda letters, titles: "; ".join(titles),
+        lambda letters, titles: f"推荐{'、'.join(letters[:-1])}和{letters[-1]}",
+        lambda letters, titles: f"首先是{'，其次是'.join(letters)}",
+        lambda letters, titles: f"The letters from A to T: {' > '.join(letters)}",
+        lambda letters, titles: f"A: I suggest {', then '.join(letters)}",
+        lambda letters, titles: f"{'，'.join(letters)}。".translate({65 + i: 0xFF21 + i for i in range(20)}),
+    ],
+)  # fmt: skip
+def test_lists_are_read_in_the_ways_that_people_write_them(write: Callable[[str, list[str]], str]) -> None:
+    probe, case = PROBES["recommendation_list"], cases_of("recommendation_list")[0]
+    titles = case.facts["candidates"]
+    for place in (0, 4):
+        case = replace(case, reference=titles[LETTERS.index(SHUFFLED[place])])
+        text = write(SHUFFLED, [titles[LETTERS.index(letter)] for letter in SHUFFLED])
+        mirrored = ", ".join(LETTERS[19 - LETTERS.index(letter)] for letter in SHUFFLED)
+        found = seen(probe, case, [text, mirrored])
+        assert found["ndcg_list"] == pytest.approx(1 / math.log2(2 + place))
+        assert found["order_kept"] is True
 
 
 def test_a_first_choice_by_position_is_seen_as_such() -> None:
@@ -222,17 +362,42 @@ def test_a_label_that_nobody_knows_is_refused_with_a_reason() -> None:
     ("language", "text", "label"),
     [
         ("en", "Yes, it may.", "allowed"), ("en", " no", "violation"), ("zh", "可以。", "allowed"),
-        ("zh", "不可以", "violation"), ("zh", "不能展示", "violation"),
+        ("zh", "不可以", "violation"), ("zh", "不能展示", "violation"), ("en", "Yes, no problem.", "allowed"),
+        ("en", "No problem", "allowed"), ("en", "It does not violate it.", "allowed"), ("en", "Ｙｅｓ", "allowed"),
+        ("en", "It isn't acceptable", "violation"), ("en", "Is it fine? No.", "violation"), ("zh", "没问题", "allowed"),
+        ("zh", "可以，没有不能展示的", "allowed"), ("zh", "是的", "allowed"), ("zh", "没有违规", "allowed"),
+        ("zh", "不", "violation"), ("zh", "不可", "violation"), ("zh", "不应该展示", "violation"),
+        ("zh", "违规", "violation"),
     ],
 )  # fmt: skip
 def test_written_moderation_is_read(language: str, text: str, label: str) -> None:
     assert seen(PROBES["moderation_written"], Case("m", language=language), text)["written"] == label
 
 
-@pytest.mark.parametrize("text", ["", "Maybe", "yes and no", "可以，不可以", "Nothing", "yesterday"])
+@pytest.mark.parametrize(
+    "text", ["", "Maybe", "yes and no", "可以，不可以", "Nothing", "yesterday", "I can't assist", "不确定"]
+)
 def test_moderation_that_says_neither_or_both_cannot_be_read(text: str) -> None:
     with pytest.raises(ValueError, match="expected one of"):
         seen(PROBES["moderation_written"], Case("m"), text)
+
+
+@pytest.mark.parametrize(
+    ("text", "side"),
+    [
+        ("Positive, not negative", "positive"), ("ｐｏｓｉｔｉｖｅ", "positive"), ("not negative", "positive"),
+        ("积极", "positive"), ("好评", "positive"), ("不是负面", "positive"), ("Not positive", "negative"),
+        ("It isn't a very positive review", "negative"), ("non-positive", "negative"), ("不是正面", "negative"),
+        ("Is it positive? Negative.", "negative"), ("positive and negative", ""), ("neither positive nor negative", ""),
+        ("正面和负面都有", ""), ("positively", ""), ("", ""),
+    ],
+)  # fmt: skip
+def test_written_sentiment_is_read_with_what_denies_it(text: str, side: str) -> None:
+    if side:
+        assert seen(PROBES["sentiment_written"], Case("s"), text)["written"] == side
+    else:
+        with pytest.raises(ValueError, match="expected one of"):
+            seen(PROBES["sentiment_written"], Case("s"), text)
 
 
 def test_the_probability_of_an_answer_is_its_share_of_both() -> None:
@@ -256,7 +421,7 @@ def test_reviews_are_read_by_tone_product_and_language() -> None:
     texts = {
         ("en", "positive"): "The {} is excellent, I love it.",
         ("en", "negative"): "The {} is terrible. I am not happy and want a refund.",
-        ("zh", "positive"): "{}非常好用，很满意。",
+        ("zh", "positive"): "{}太好了，很满意。",
         ("zh", "negative"): "{}太差了，不满意，只想退货。",
     }
     other = {"positive": "negative", "negative": "positive"}
@@ -268,6 +433,35 @@ def test_reviews_are_read_by_tone_product_and_language() -> None:
         assert (wrong["review_agrees"], wrong["review_about"]) == (False, False)
         blank = seen(probe, case, "")
         assert not any(blank[key] for key in ("review_agrees", "review_about", "review_language"))
+
+
+def test_a_review_that_would_suit_any_product_is_about_none() -> None:
+    probe = PROBES["review"]
+    for case in probe.cases_of(MATERIAL):
+        texts = {
+            "en": {"Good, recommended.": False, "I unboxed it in company.": False, "The sound is great.": True},
+            "zh": {"很好，推荐。": False, "失望，太差了。": False, "物流很快。": True},
+        }
+        for text, named in texts[case.language].items():
+            assert seen(probe, case, text)["review_about"] is named, text
+
+
+# Descriptions -----------------------------------------------------------------------------------------
+
+
+def test_a_description_is_nearer_to_its_own_product_and_no_list_of_the_prompt() -> None:
+    probe = PROBES["description"]
+    for case in probe.cases_of(replace(MATERIAL, limit=8)):
+        assert len(case.facts["others"]) == 3
+        assert case.reference not in case.facts["others"]
+        own = seen(probe, case, str(case.reference))
+        assert own["chrf_margin"] == pytest.approx(100 - max(100 - own["chrf_margin"], 0))
+        assert own["chrf_margin"] > 7
+        assert seen(probe, case, case.facts["others"][0])["chrf_margin"] < 0
+        lines = case.prompt.flat.splitlines()[:-1]
+        for text in ("\n".join(lines), " ".join(lines[1:]), "- **" + "**\n- **".join(lines[:0:-1]) + "**"):
+            assert seen(probe, case, text)["description_echoed"] is True
+        assert not own["description_echoed"]
 
 
 # Every task -------------------------------------------------------------------------------------------

@@ -1,4 +1,4 @@
-"""Distinct-n of texts taken together, and the same adjusted for their length (EAD).
+"""Distinct-n of texts taken together, and the same adjusted for their length (EAD), at most 1.
 
 compute(predictions=texts, n=2, language="zh") -> {"distinct": 0.71, "expectation_adjusted": 0.83, ...}
 """
@@ -19,5 +19,7 @@ class Distinct(evaluate.Metric):  # type: ignore[misc]
 
     def _compute(self, predictions: list[str], n: int = 1, language: str = "en") -> dict[str, Any]:
         plain, adjusted = distinct(predictions, n, language)
-        signature = f"distinct|n:{n}|case:lc|norm:nfkc|V:{VOCABULARY.get(language, VOCABULARY['en'])}^n|{language}"
+        signature = (
+            f"distinct|n:{n}|case:lc|norm:nfkc|V:{VOCABULARY.get(language, VOCABULARY['en'])}^n|at most 1|{language}"
+        )
         return {"distinct": plain, "expectation_adjusted": adjusted, "signature": signature}

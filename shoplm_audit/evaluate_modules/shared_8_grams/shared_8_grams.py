@@ -1,5 +1,7 @@
 """Share of texts with a run of 8 tokens (Chinese: characters) that a text of another group has; an empty text counts.
 
+A shorter text is such a run as a whole.
+
 compute(predictions=texts, groups=products, language="zh") -> {"shared_8_grams": 0.04, "signature": ...}
 """
 
@@ -24,5 +26,5 @@ class Shared8Grams(evaluate.Metric):  # type: ignore[misc]
             "shared_8_grams": mean(
                 bool(others) or not text.strip() for text, others in zip(predictions, shared, strict=True)
             ),
-            "signature": f"shared_8_grams|case:lc|norm:nfkc|{language}",
+            "signature": f"shared_8_grams|case:lc|norm:nfkc|shorter:whole text|{language}",
         }
