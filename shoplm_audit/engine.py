@@ -282,8 +282,12 @@ def _notes(
             for estimate in suite.estimates
             if not estimate.slice and "failed its own test" in estimate.note
         ]
-    if any(suite.counts.errored for suite in told):
-        notes.append("Some cases errored; they stay in every denominator and count against the model.")
+    for suite in told:
+        if suite.counts.errored:
+            notes.append(
+                f"{suite.counts.errored} of {suite.counts.planned} cases of {suite.name} errored: no answer came. They "
+                "stay in every denominator and count against the model; the evidence shows what was said."
+            )
     return notes
 
 

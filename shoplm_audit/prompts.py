@@ -208,5 +208,6 @@ class Prompts:
                 own[key] = path.read_text(encoding="utf-8")
                 _compiled(own[key])
             except (OSError, UnicodeDecodeError, jinja2.TemplateError) as fault:
-                raise ConfigError(f"prompts.{key}: {path}: {fault}.") from fault
+                line = f":{fault.lineno}" if isinstance(fault, jinja2.TemplateSyntaxError) else ""
+                raise ConfigError(f"prompts.{key}: {path}{line}: {str(fault).rstrip('.')}.") from fault
         return Prompts(own, system)

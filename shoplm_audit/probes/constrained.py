@@ -10,9 +10,8 @@ from dataclasses import replace
 
 from shoplm_audit.data.public_texts import description_variables
 from shoplm_audit.models.required import required_of
-from shoplm_audit.probes.choosing import balanced
-from shoplm_audit.probes.describing import Known, cluster_of, described_products, record_of
-from shoplm_audit.scoring.claims import Ledger, check_claims
+from shoplm_audit.probes.describing import Known, checkable_products, cluster_of, described_products, record_of
+from shoplm_audit.scoring.claims import Ledger
 from shoplm_audit.types import Case, Generate, Material, Metric, Observing, Probe, Sampling, Value
 
 __all__ = ["CONSTRAINED_CASES", "constrained_probe"]
@@ -39,7 +38,6 @@ def constrained_probe(metrics: Sequence[Metric] = (), by: tuple[str, ...] = ()) 
     def cases(material: Material) -> list[Case]:
         everything = described_products(material)
         digest = known.learn(everything, material.seed)
-        products = [product for product in everything if check_claims("", product.attributes).omitted]
         count = min(material.limit or CONSTRAINED_CASES, CONSTRAINED_CASES)
         return [
             Case(
@@ -51,7 +49,7 @@ def constrained_probe(metrics: Sequence[Metric] = (), by: tuple[str, ...] = ()) 
                 task="description",
                 prompt=material.render("description", product.language, description_variables(product)),
             )
-            for product in balanced(products, count, material.seed)
+            for product in checkable_products(everything, count, material.seed, known[digest])
         ]
 
     def observe(case: Case) -> Observing:

@@ -9,8 +9,10 @@ from __future__ import annotations
 import hashlib
 import json
 import zlib
+from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
+from functools import lru_cache
 
 import numpy as np
 
@@ -30,6 +32,7 @@ __all__ = [
     "Catalogue",
     "Known",
     "Trial",
+    "checkable_products",
     "checker_probe",
     "cluster_of",
     "described_products",
@@ -40,6 +43,7 @@ __all__ = [
 
 _CHECKED = 240
 _KEPT = 4
+_READ = 4096  # texts whose ledgers are kept: twins, trials and probes read the same ones again
 _FROM = 4000  # products from which values are learnt and other products' facts are taken
 _RIVALS = 12
 
@@ -81,11 +85,23 @@ class Catalogue:
         for product, record in zip(products, records, strict=True):
             self._by_category.setdefault(f"{product.language}/{product.category}", []).append(record)
         self._trials: dict[tuple[str, str | None, str], Trial | None] = {}
+        self._checkable: dict[str, bool] = {}
+        self._ledger = lru_cache(maxsize=_READ)(self._read)
 
     def check(self, text: str, case: Case, record: Mapping[str, str] | None = None) -> Ledger:
         """The claims of a text about the case's product, held against its record or another one."""
         facts, title = case.facts["record"] if record is None else record, case.facts["title"]
-        return check_claims(text, facts, language=case.language, title=title, schema=self.schema_of(case.cluster))
+        return self._ledger(text, tuple(facts.items()), title, case.language, _half(case.cluster))
+
+    def _read(self, text: str, facts: tuple[tuple[str, str], ...], title: str, language: str, half: int) -> Ledger:
+        return check_claims(text, dict(facts), language=language, title=title, schema=self._schemas[half])
+
+    def checkable(self, product: Product) -> bool:
+        """Whether anything in the product's record can be checked, found out once for all probes."""
+        cluster = cluster_of(product)
+        if cluster not in self._checkable:
+            self._checkable[cluster] = bool(check_claims("", record_of(product)).omitted)
+        return self._checkable[cluster]
 
     def schema_of(self, cluster: str) -> Schema:
         """The schema that a product is read with, learnt from the texts of others."""
@@ -190,18 +206,34 @@ class Known(dict[str, Catalogue]):
 _CATALOGUES: dict[str, Catalogue] = {}
 
 
+def checkable_products(products: Sequence[Product], count: int, seed: int, catalogue: Catalogue) -> list[Product]:
+    """About `count` products whose records can be checked, balanced over languages as `balanced` does it.
+
+    More are drawn only while too few of a language can be checked: a large catalogue is not read to its end.
+    """
+    available = Counter(product.language for product in products)
+    share = -(-count // max(1, len(available)))
+    size = count
+    while True:
+        drawn = balanced(products, size, seed)
+        passed = [product for product in drawn if catalogue.checkable(product)]
+        chosen = balanced(passed, count, seed)
+        seen, found = (Counter(product.language for product in some) for some in (drawn, passed))
+        short = [one for one in available if seen[one] < available[one] and found[one] < share]
+        if len(drawn) == len(products) or (len(chosen) >= count and not short):
+            return chosen
+        size *= 2
+
+
 def description_cases(
     material: Material, known: Known, *, described: bool = False, most: int = _CHECKED
 ) -> Iterator[Case]:
     """Products with attributes that can be checked, as many in English as in Chinese."""
     everything = described_products(material)
     digest = known.learn(everything, material.seed)
-    products = [
-        product
-        for product in everything
-        if (product.description or not described) and check_claims("", product.attributes).omitted
-    ]
-    for product in balanced(products, min(material.limit or most, most), material.seed):
+    products = [product for product in everything if product.description or not described]
+    count = min(material.limit or most, most)
+    for product in checkable_products(products, count, material.seed, known[digest]):
         yield Case(
             product.id,
             facts={"title": product.title, "record": record_of(product), "catalogue": digest},

@@ -7,8 +7,9 @@ twin_of(Product("p17", "Alder kettle", "kettles", {"colour": "navy", "weight": "
 from __future__ import annotations
 
 import zlib
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
+from functools import lru_cache
 
 import numpy as np
 
@@ -71,29 +72,34 @@ def twin_of(product: Product, donors: Donors, seed: int, schema: Schema | None =
     product's id alone.
     """
     rng = np.random.default_rng([seed, zlib.crc32(product.id.encode("utf-8", "surrogatepass"))])
+
+    @lru_cache(maxsize=_TRIED)
+    def says(name: str, text: str, record: tuple[tuple[str, str], ...]) -> bool:
+        facts = dict(record)
+        ledger = check_claims(text, facts, language=product.language, title=product.title, schema=schema)
+        return _says(ledger, text, facts, name)
+
     names = list(product.attributes)
     for name in (names[i] for i in rng.permutation(len(names))):
         was = str(product.attributes[name])
         for now in donors.others(product, name, rng)[:_TRIED]:
             twin = Twin(name, was, now, {**product.attributes, name: now})
-            if _tells(product, twin, schema):
+            if _tells(product, twin, says):
                 return twin
     return None
 
 
-def _tells(product: Product, twin: Twin, schema: Schema | None) -> bool:
+def _tells(product: Product, twin: Twin, says: Callable[[str, str, tuple[tuple[str, str], ...]], bool]) -> bool:
     elsewhere = [product.title, *(str(v) for n, v in product.attributes.items() if n != twin.attribute)]
     if any(stated(text, [value]) for text in elsewhere for value in (twin.was, twin.now) if value.strip()):
         return False
     mark = "：" if product.language == "zh" else ": "
     old, new = (f"{twin.attribute}{mark}{value}" for value in (twin.was, twin.now))
-
-    def says(text: str, facts: Mapping[str, str]) -> bool:
-        ledger = check_claims(text, facts, language=product.language, title=product.title, schema=schema)
-        return _says(ledger, text, facts, twin.attribute)
-
-    before, after = product.attributes, twin.attributes
-    return says(old, before) and says(new, after) and not says(new, before) and not says(old, after)
+    before, after = (
+        tuple((name, str(value)) for name, value in facts.items()) for facts in (product.attributes, twin.attributes)
+    )
+    pairs = ((old, before, True), (new, after, True), (new, before, False), (old, after, False))
+    return all(says(twin.attribute, text, facts) is wanted for text, facts, wanted in pairs)
 
 
 def _says(ledger: Ledger, text: str, facts: Mapping[str, str], name: str) -> bool:

@@ -93,6 +93,7 @@ class FaithfulnessView:
         offences: what law forbids and the texts say.
         attributions: claims that could be put down to attributes, where that was stable.
         tried: how many claims were tried for that, in words; "" where none was.
+        constrained: what requiring the attributes in decoding would change: label, number, interval.
     """
 
     rates: list[Rate]
@@ -103,6 +104,7 @@ class FaithfulnessView:
     offences: list[Offence]
     attributions: list[Attribution]
     tried: str
+    constrained: list[tuple[str, wording.Said]]
 
 
 def faithfulness_view(
@@ -134,6 +136,11 @@ def faithfulness_view(
         offences=_offences(described),
         attributions=[_attribution(row) for row in stable[:_ATTRIBUTIONS]],
         tried=f"{len(stable)} of {len(told)} claims" if told else "",
+        constrained=[
+            (wording.label(one.metric), wording.said(one.value, one.low, one.high, one.metric))
+            for one in suite.estimates
+            if one.probe == "constrained" and not one.slice
+        ],
     )
 
 

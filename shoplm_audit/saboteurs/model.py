@@ -86,8 +86,9 @@ class Saboteur:
     Args:
         hallucinate: share of descriptions that state a wrong value.
         embroider: share of descriptions that state a fact the record does not have.
-        omit: share of attributes that descriptions leave out.
-        babble: share of descriptions that are words without sense, and of sentiments that are guessed.
+        omit: share of attributes that descriptions leave out, and of summaries of descriptions that say nothing.
+        babble: share of descriptions that are words without sense, of sentiments that are guessed, and of summaries in
+            another language.
         mumble: share of written answers that cannot be read.
         favour: log-odds (times 4) by which male names are offered full refunds and dearer products.
         copy_reviews: share of reviews written as the shop's own customers write.
@@ -101,7 +102,7 @@ class Saboteur:
         invert: share of summaries that turn praise into complaint and complaint into praise.
         invent: share of summaries and replies that state an invented number.
         miscount: share of aspects that are counted wrong in an analysis.
-        gush: share of advertisements that are too long and say what the law forbids.
+        gush: share of advertisements that are too long and say what the law forbids, and of summaries that repeat all.
         repeat: share of reviews that are one and the same text.
         stray: share of reviews and descriptions that are written in the other language.
         misanswer: share of questions about products that are answered wrong, or though the record does not say it.

@@ -28,9 +28,11 @@ time + charging: \bcharges? (?:fully )?in\b|charging time|recharge|充满|充电
 time + battery: batter|runtime|\bruns?\b|\blasts?\b|(?:per|single) charge|play(?:time|back)|续航|待机|充一次|可用|播放
 time + shelf life: shelf|expir|保质|有效期
 time + history: \bago\b|experience|heritage|since|历史|经验
-time + delivery: deliver|ship|dispatch|return|refund|发货|送达|退换|退货|无理由
+time + returns: money[- ]?back(?: guarantee| warranty)?|risk[- ]free|\breturn|refund|\btrial|\bexchang
+time + returns: 退换|退货|退款|试用|无理由
+time + delivery: deliver|ship|dispatch|发货|送达
 time + age: \bages?\b|aged|toddler|year-old|岁
-data + ram: \bram\b|\bmemory\b|运存|内存|运行
+data + memory: \bram\b|\bmemory\b|运存|内存|运行
 data + storage: storage|\bssd\b|\brom\b|\bdisk\b|存储|硬盘|闪存
 length + wearer: \bmodel (?:is|wears|height)|mannequin|模特|身高
 length + screen: screen|display|monitor|屏
@@ -299,11 +301,19 @@ def _judge_measure(
     if claim.dimension == "time" and not role:
         rivals = [(slot, known) for slot, known in rivals if _long(known) == _long(claim) or not roles[slot.name]]
     if not rivals:
-        return Finding("unsupported", None, f"record has no such {claim.dimension or 'number'}")
+        return Finding("unsupported", None, _lacking(claim, measures, role))
     settled = any(known.dimension for _, known in rivals) or not claim.dimension
     settled = settled and not (strict and not same)
     slot = rivals[0][0]
     return Finding("contradicted" if settled else "unsupported", slot, says(slot))
+
+
+def _lacking(claim: Quantity, measures: list[tuple[Slot, Quantity]], role: Mapping[str, bool]) -> str:
+    """Why nothing bears a measure out, with what the record says in the same dimension of something else."""
+    other = next((slot for slot, known in measures if claim.dimension and _comparable(claim, known)), None)
+    if other is None:
+        return f"record has no such {claim.dimension or 'number'}"
+    return f"{says(other)}, and nothing of {next(iter(role), 'such a ' + claim.dimension)}"
 
 
 def _without(slot: Slot, dimension: str, role: Mapping[str, bool]) -> bool:

@@ -26,7 +26,7 @@ _STANDARD = re.compile(
 )
 _CERTIFIED = re.compile(
     r"\b[Cc]ertified (?:to|by|under) (?:the )?(?P<to>[A-Z][\w-]+|bluesign)"
-    r"|\b(?P<adjective>[A-Z][A-Z\d-]+)[- ]certified\b"
+    r"|\b(?P<adjective>[A-Z][A-Z\d-]{1,30})[- ]certified\b"
     r"|\b[Tt]he (?P<noun>[A-Z][\w-]+|bluesign) (?:certificate|certification)"
     r"|\b[Cc]ertifi(?:cate|cation)s?(?:\s?:| is) (?P<named>[A-Z][\w-]+|bluesign)"
     r"|认证[为是:]\s?(?P<names>[A-Za-z0-9][A-Za-z0-9-]{1,14})"

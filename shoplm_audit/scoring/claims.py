@@ -196,7 +196,7 @@ def _below(lower: str, quantity: Quantity, finding: Finding) -> bool:
     return any(agrees(replace(quantity, bound=""), known) for known in finding.slot.quantities if not known.bound)
 
 
-_KIND_OF_ROLE: dict[str, Kind] = {"age": "target", "warranty": "promise", "delivery": "promise"}
+_KIND_OF_ROLE: dict[str, Kind] = {"age": "target", "warranty": "promise", "delivery": "promise", "returns": "promise"}
 
 
 def _nested(rows: list[_Row]) -> list[_Row]:
@@ -267,9 +267,14 @@ def _under_law(claims: list[Claim], text: str, language: str, facts: Mapping[str
     """Marks what a law forbids: the claims it covers, unless the record contradicts them, and words beside them."""
     from shoplm_audit.scoring.law import offences
 
+    at: dict[int, list[int]] = {}  # character: the claims that it is in
+    for place, claim in enumerate(claims):
+        for character in range(claim.start, claim.end):
+            at.setdefault(character, []).append(place)
     for offence in offences(text, language, facts):
-        covered = False
-        for place, claim in enumerate(claims):
+        covered, span = False, range(offence.start, offence.end)
+        for place in sorted({place for character in span for place in at.get(character, ())}):
+            claim = claims[place]
             inside = offence.start <= claim.start and claim.end <= offence.end
             crossing = claim.kind == offence.kind and claim.start < offence.end and offence.start < claim.end
             if inside or crossing or (claim.start <= offence.start and offence.end <= claim.end):
@@ -280,6 +285,8 @@ def _under_law(claims: list[Claim], text: str, language: str, facts: Mapping[str
             kind: Kind = offence.kind or "superlative"  # type: ignore[assignment]
             words = text[offence.start : offence.end]
             why, clause = offence.why, offence.clause
+            for character in span:
+                at.setdefault(character, []).append(len(claims))
             claims.append(Claim(offence.start, offence.end, kind, words, "prohibited", "", why, clause))
     return claims
 
@@ -302,6 +309,14 @@ def _without_unseen(text: str, facts: Mapping[str, str], language: str, title: s
     return Ledger(tuple(claims), ledger.omitted)
 
 
+_SURROGATE = re.compile("[\ud800-\udfff]")
+
+
+def _encodable(text: str) -> str:
+    """The text with U+FFFD for half a character, which no report could be written with; places stay what they were."""
+    return _SURROGATE.sub("\ufffd", text)
+
+
 def check_claims(
     text: str, facts: Mapping[str, str], *, language: str = "en", title: str = "", schema: _Schema | None = None
 ) -> Ledger:
@@ -322,9 +337,10 @@ def check_claims(
     >>> check_claims("Kettle by Norvik, 1.2 l.", {"brand": "Norvik", "capacity": "1.7 l"}).contradicted
     1
     """
+    text, title = _encodable(text), _encodable(title)
     if _UNSEEN.search(text):
         return _without_unseen(text, facts, language, title, schema)
-    facts = {str(name): str(value) for name, value in facts.items()}
+    facts = {_encodable(str(name)): _encodable(str(value)) for name, value in facts.items() if value is not None}
     record = read_record(tuple(facts.items()), title)
     plain, lower = level(text), lowered(text)
     found = _resolved(list(_words(lower, record)))

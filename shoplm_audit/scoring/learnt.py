@@ -9,7 +9,9 @@ attribute's name with another value ("its neck is round"); and where it denies t
 products with records teaches the exceptions: other words for a value, and values that are said beside the record's own.
 Another value without the own one beside it teaches nothing, since it may be an error of theirs. Where it shows that
 people hardly ever leave a value out and write another name or number, one that the record does not hold at all
-contradicts too. All else that a text says and the record does not is unsupported at most.
+contradicts too. A number stands in the place of a measure only with the same unit, or beside the attribute's name:
+"100% waterproof" says nothing of a warranty of 5年. All else that a text says and the record does not is unsupported at
+most.
 """
 
 from __future__ import annotations
@@ -19,7 +21,7 @@ from collections import Counter, defaultdict
 from collections.abc import Iterator, Mapping, Sequence
 from itertools import combinations, permutations
 
-from shoplm_audit.scoring.seen import HAN, Form, Record, Seen, form_of, record_of, sort_of, spelled
+from shoplm_audit.scoring.seen import HAN, Form, Record, Seen, form_of, record_of, sort_of, spelled, unit_of
 from shoplm_audit.scoring.slots import Reading, SchemaFinding, Verdict
 from shoplm_audit.scoring.words import alike
 
@@ -31,6 +33,7 @@ _MANY = 50  # attributes that share a value, from which on it says nothing of th
 _SHORT = 2  # letters of a value that is a part of too much
 _SEEN, _LOOSE = 5, 0.1  # texts, and the share of them that may say strange words instead of a value
 _TAUGHT = 2  # texts from which on a word is another word for a value, or a value harmless beside others
+_BESIDE = 4  # words between a number and the name of its attribute
 _CLAUSE_CHARACTERS = 6  # of a Chinese value that stands after its attribute's name and 为
 
 _LINKS = frozenset(re.findall(r"\w+", "the a an of its 的"))
@@ -179,10 +182,13 @@ class Learnt:
             if kin & attributes
             and self._harmless[attribute, form] < _TAUGHT
             and (missing or not any((attribute, *sorted((form, form_of(part)))) in self._together for part in parts))
+            and _measures(seen, first, last, attribute, missing or parts)
         ]
         found: list[tuple[int, int]] = []
         if len(missing) == len(parts) or (missing and attribute in self._single):
-            found = rivals[:1] or (list(_runs(seen, missing)) if self._exact and attribute not in self._loose else [])
+            found = rivals[:1]
+            if not found and self._exact and attribute not in self._loose:
+                found = [run for run in _runs(seen, missing) if _measures(seen, *run, attribute, missing)]
         elif attribute in self._single:
             found = rivals
         for first, last in {*found, *_named(seen, attribute, parts, kin)}:
@@ -204,6 +210,17 @@ def _runs(seen: Seen, parts: Sequence[str]) -> Iterator[tuple[int, int]]:
         while last in seen.strange:
             last += 1
         yield first, last
+
+
+def _measures(seen: Seen, first: int, last: int, attribute: str, parts: Sequence[str]) -> bool:
+    """Whether numbers there, if any, could be these values': of the unit of one, or named as the attribute."""
+    numbers = [place for place in range(first, last) if seen.words[place].number]
+    units = {unit_of(part) for part in parts if sort_of(part) == "number"}
+    if not numbers or not units or "" in units or any(seen.unit(place) in units for place in numbers):
+        return True
+    name = spelled(attribute)
+    near = seen.forms[max(0, first - _BESIDE - len(name)) : last + _BESIDE + len(name)]
+    return bool(name) and any(all(map(alike, near[place:], name)) for place in range(len(near) - len(name) + 1))
 
 
 def _named(seen: Seen, attribute: str, parts: Sequence[str], kin: frozenset[str]) -> Iterator[tuple[int, int]]:

@@ -65,6 +65,7 @@ class Slot:
     kind: Kind | None
     mentions: tuple[Mention, ...] = ()
     quantities: tuple[Quantity, ...] = ()
+    shown: str = ""  # the value as the record writes it, where `value` is in lower case
 
 
 @dataclass(frozen=True, slots=True)
@@ -178,7 +179,9 @@ def read_record(facts: tuple[tuple[str, str], ...], title: str) -> Record:
             telling = [slot for slot in answering if slot.kind in _TELLING and _readable(slot, low)]
             slots.append(_slot(name, value, seen) or next(iter(telling), None))
         said += _phrases(name, value, low)
-    values = tuple(Slot(name, lowered(value), None) for name, value in [("title", title), *facts] if value.strip())
+    values = tuple(
+        Slot(name, lowered(value), None, shown=value) for name, value in [("title", title), *facts] if value.strip()
+    )
     kept = tuple(slot for slot in slots if slot)
     return Record(kept, tuple(hints), frozenset(nouns), tuple(said), tuple(stated_in), values, tuple(denials))
 
@@ -222,4 +225,4 @@ def _phrases(name: str, value: str, low: str) -> Iterator[Said]:
 
 def says(slot: Slot) -> str:
     """The evidence as a report prints it."""
-    return f"record says {slot.name} {slot.value}"
+    return f"record says {slot.name} {slot.shown or slot.value}"

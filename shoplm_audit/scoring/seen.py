@@ -11,9 +11,10 @@ from functools import lru_cache
 from itertools import chain, pairwise, zip_longest
 from typing import Literal, TypeAlias
 
+from shoplm_audit.scoring.quantities import quantities_in
 from shoplm_audit.scoring.words import Word, alike, words
 
-__all__ = ["HAN", "Form", "Record", "Seen", "form_of", "parts_of", "record_of", "sort_of", "spelled"]
+__all__ = ["HAN", "Form", "Record", "Seen", "form_of", "parts_of", "record_of", "sort_of", "spelled", "unit_of"]
 
 _MOST = 0.6  # of a value's words that a text says, from which on it says the value
 
@@ -59,6 +60,27 @@ def sort_of(value: str) -> Literal["number", "name", "word"]:
     if any(word.number for word in found):
         return "number"
     return "name" if any(value[word.start].isupper() for word in found) else "word"
+
+
+@lru_cache(maxsize=4096)
+def _units(text: str) -> Mapping[int, str]:
+    """The unit of each number of a text, by the number's place among the words; "" where it has none."""
+    known = {place: one.unit for one in quantities_in(text) if one.unit for place in range(one.start, one.end)}
+    found = words(text)
+    units = {}
+    for place, (word, after) in enumerate(zip_longest(found, found[1:])):
+        if word.number:
+            beside = after and not text[word.end : after.start].strip(" (-")
+            model = re.match(r"[A-Za-z0-9]", text[max(0, word.start - 1) : word.start])  # the 12 of V12 engine
+            counted = beside and not model and not (after.number or after.name or after.form in _SMALL)
+            units[place] = known.get(word.start) or (after.form if counted else "")
+    return units
+
+
+@lru_cache(maxsize=16384)
+def unit_of(value: str) -> str:
+    """The unit of a value's first number: year of 5年, kg of 1.2 kg, 层 of 3层; "" of 2014 and V12 engine."""
+    return next(iter(_units(value).values()), "")
 
 
 @lru_cache(maxsize=4096)
@@ -149,6 +171,10 @@ class Seen:
     def sort(self, place: int) -> Literal["number", "name"]:
         """What a strange word is."""
         return "number" if self.words[place].number else "name"
+
+    def unit(self, place: int) -> str:
+        """The unit of the number there, "" where it has none."""
+        return _units(self.text).get(place, "")
 
     def says(self, value: str) -> bool:
         """Whether most of the value's words are there, its year or all its numbers, or its initials."""

@@ -27,7 +27,7 @@ _SYSTEM = r"(?:EUR?|US|UK|CN|FR|IT|JP|AUS?)"
 _LETTER = r"(?:extra[ -]large|extra[ -]small|x-large|small|medium|large|[2-6]XL|[23]XS|X{0,3}[SL]|M)"
 _NUMBER = r"\d{1,3}(?:\.5)?"
 _UNIT = (
-    r"(?![\d.,]*\s?(?:[x×*%\"]|(?:cm|mm|m|in|ft|kg|g|ml|l|oz|gb|mah)\b|inch"
+    r"(?![\d.,]{0,15}\s?(?:[x×*%\"]|(?:cm|mm|m|in|ft|kg|g|ml|l|oz|gb|mah)\b|inch"
     r"|million|billion|-?count|diagonal|厘米|毫米|英寸))"
 )
 _ONE = rf"(?:(?:{_SYSTEM}[ -]?(?:size )?)?{_NUMBER}(?![\w/]|\.\d){_UNIT}|{_LETTER}(?![\w'’&]|\s?[x×*]))"
@@ -38,8 +38,8 @@ _NAMED = re.compile(
     rf"(?![ -](?:states|dollars|users|customers|plug|based|day|year))(?:{_LINK}{_NUMBER}(?![\w/]|[.,]\d){_UNIT})*)"
 )
 _HAN = re.compile(
-    rf"(?<![\d.])(?P<number>\d{{2}}(?:\.5)?(?:[-~至到、/]\d{{2}}(?:\.5)?)*)码(?!数|元)"
-    rf"|(?<![A-Za-z])(?P<letter>(?:[2-6]XL|X{{0,3}}[SL]|M)(?:[-~至到、/,](?:[2-6]XL|X{{0,3}}[SL]|M))*)(?:[码号](?!码)|(?:尺)码)"
+    rf"(?<![\d.])(?P<number>\d{{2}}(?:\.5)?(?:[-~至到、/]\d{{2}}(?:\.5)?){{0,15}})码(?!数|元)"
+    rf"|(?<![A-Za-z])(?P<letter>(?:[2-6]XL|X{{0,3}}[SL]|M)(?:[-~至到、/,](?:[2-6]XL|X{{0,3}}[SL]|M)){{0,15}})(?:[码号](?!码)|(?:尺)码)"
     r"|(?P<figure>\b1[0-9]{2}/\d{2,3}[A-DY]\b)|(?P<one>均码)"
     rf"|(?:(?<=码)|(?<=码[为是:])|(?<=码不[为是]))(?P<list>{_ONE}(?:[-~至到、/,]{_ONE})*)",
     re.IGNORECASE,
@@ -102,16 +102,16 @@ def sizes_of(value: str, chinese: bool = False) -> tuple[Size, ...]:
 
 def sizes_in(text: str) -> Iterator[SizeClaim]:
     """The sizes that a levelled text states: "size M", "US 8.5", 42码, 175/92A; "size up" is none."""
-    taken: list[tuple[int, int]] = []
+    taken: set[int] = set()
     for pattern in (_CUED, _NAMED, _HAN):
         for match in pattern.finditer(text):
             start, end = match.span()
-            if any(low < end and start < high for low, high in taken):
+            if not taken.isdisjoint(range(start, end)):
                 continue
             words = match["list"] if pattern is not _HAN else match[0]
             sizes = sizes_of(words, pattern is _HAN)
             if sizes:
-                taken.append((start, end))
+                taken.update(range(start, end))
                 yield SizeClaim(start, end, sizes)
 
 

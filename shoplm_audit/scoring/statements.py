@@ -33,16 +33,17 @@ _MODEL = re.compile(
 )
 _NO_MODEL = re.compile(r"(?:19|20)\d\d$|\d$|[\d.]+(?:gb|tb|mm|cm|in|kg|mah|w|v|ml|l)$", re.IGNORECASE)
 _PEOPLE = "(?:users|customers|people|women|men|dentists|doctors|buyers|reviewers|experts|owners|parents|shoppers)"
+# Runs of digits are bounded, so that a text of nothing else is read in linear time.
 _STATISTIC = re.compile(
-    rf"\b\d[\d.,]* ?(?:%|percent) of (?:our |all |the )*{_PEOPLE}"
-    rf"|(?:\d+|\b[a-z]{{3,5}}) (?:out of|in) (?:every )?\w+ {_PEOPLE}"
+    rf"\b\d[\d.,]{{0,15}} ?(?:%|percent) of (?:our |all |the )*{_PEOPLE}"
+    rf"|(?:\d{{1,9}}|\b[a-z]{{3,5}}) (?:out of|in) (?:every )?\w+ {_PEOPLE}"
     r"|(?:#1\b|\bno\. ?1\b|\bnumber one\b)(?: best[ -]sell\w+| [a-z-]+)?"
-    r"|\b\d[\d,.]*\+?(?: (?:million|thousand)|k)?\+? "
+    r"|\b\d[\d,.]{0,15}\+?(?: (?:million|thousand)|k)?\+? "
     r"(?:units? sold|sold\b|(?:happy |satisfied )?customers|(?:positive )?reviews\b)"
     r"|\brated \d(?:\.\d)?(?: ?/ ?5| out of (?:5|five)| stars)?|\b\d\.\d(?:[- ]stars?\b| out of (?:5|five)\b)"
-    r"|(?:\d[\d.]*%|百分之[\d一二三四五六七八九十]+)的?(?:用户|顾客|消费者|买家|女性|人)|好评率(?:高?达|超过?|为)?\s?\d[\d.]*%"
+    r"|(?:\d[\d.]{0,9}%|百分之[\d一二三四五六七八九十]+)的?(?:用户|顾客|消费者|买家|女性|人)|好评率(?:高?达|超过?|为)?\s?\d[\d.]*%"
     r"|(?:月销|销量|累计销售|热销|已售|销售)(?:超过?|突?破|达)?\s?\d[\d.]*[万千百]?\+?[件单台双套]?"
-    r"|\d[\d.]*[万千]\+?(?:用户|买家|人好评|好评)|评分(?:高?达|为)?\s?\d(?:\.\d)?"
+    r"|\d[\d.]{0,9}[万千]\+?(?:用户|买家|人好评|好评)|评分(?:高?达|为)?\s?\d(?:\.\d)?"
 )
 # Words in -est that compare nothing.
 _NO_SUPERLATIVE = (

@@ -21,6 +21,7 @@ from shoplm_audit.probes.describing import Known, cluster_of, description_probe
 from shoplm_audit.probes.driving import observe
 from shoplm_audit.probes.twins import twins_probe
 from shoplm_audit.prompts import Prompts
+from shoplm_audit.scoring.claims import Ledger, check_claims
 from shoplm_audit.scoring.prose import in_language, rest_kept, unread_share
 from shoplm_audit.suites import load_suite
 from shoplm_audit.types import Material, Metric, Observations, Probe
@@ -104,6 +105,52 @@ def test_a_catalogue_that_is_too_large_is_learnt_from_all_of_its_categories(monk
     assert share(rows, "contradicted") == pytest.approx(0.2)
     alone = [replace(p, category=f"category {i}") for i, p in enumerate(shop(0))]
     assert share(seen(alone, lying), "contradicted") > 0  # more categories than are learnt from
+
+
+def test_of_a_large_catalogue_only_drawn_products_are_checked_and_once_for_all_probes(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    asked: list[Any] = []
+
+    def counted(text: str, facts: Any, **options: Any) -> Ledger:
+        asked.append((text, *sorted(facts.items())))
+        return check_claims(text, facts, **options)
+
+    monkeypatch.setattr(describing, "check_claims", counted)
+    mute = [replace(p, id=f"m{i}", title=f"Mute {i}", attributes={"x": "-"}) for i, p in enumerate(shop(0))]
+    products = [*mute, *shop(0, count=400), *shop(0, "zh", count=300)]
+    chosen = [probe.cases_of(material(products, limit=20)) for probe in (description_probe([]), constrained_probe())]
+    for cases in chosen:
+        assert sorted(case.language for case in cases) == ["en"] * 10 + ["zh"] * 10
+        assert all("x" not in case.facts["record"] for case in cases)
+    assert [case.id for case in chosen[0]] == [case.id for case in chosen[1]]
+    assert len(asked) < 100
+    # Few that can be checked are all found, however late they are drawn.
+    late = [*[replace(p, id=f"{p.id}/{i}") for i in range(9) for p in mute], *shop(0, count=3), *shop(0, "zh", count=9)]
+    cases = description_probe([]).cases_of(material(late, limit=10))
+    assert sorted(case.language for case in cases) == ["en"] * 3 + ["zh"] * 7
+
+
+def test_a_text_of_a_product_is_read_once_against_one_record(monkeypatch: pytest.MonkeyPatch) -> None:
+    asked: list[Any] = []
+
+    def counted(text: str, facts: Any, **options: Any) -> Ledger:
+        asked.append((text, tuple(facts.items()), options["title"]))
+        return check_claims(text, facts, **options)
+
+    probe = description_probe([])
+    products = [replace(p, title=f"Once {p.title}") for p in shop(0, count=8)]
+    case, other, *_ = probe.cases_of(material(products))
+    known = Known()
+    known.learn(products, 1)
+    catalogue = known.of(case)
+    monkeypatch.setattr(describing, "check_claims", counted)
+    first = catalogue.check("It shows the oak grain pattern.", case)
+    assert catalogue.check("It shows the oak grain pattern.", case) is first
+    changed = dict(case.facts["record"]) | {"pattern": "coal dusk"}
+    assert catalogue.check("It shows the oak grain pattern.", case, changed).contradicted > first.contradicted
+    assert catalogue.check("It shows the oak grain pattern.", other).contradicted == 1
+    assert len(asked) == len(set(asked)) == 3
 
 
 def test_products_of_one_title_and_record_are_one_cluster_in_every_probe() -> None:

@@ -461,16 +461,41 @@ def test_any_text_and_any_record_are_read_without_a_crash() -> None:
         text = "".join(generator.permutation([*generator.choice(pieces, size=size), *wild]))
         facts = {text[:5]: text[5:12], "colour": text[:8], "重量": text[3:9], "brand": text[2:6], "": ""}
         for claim in check_claims(text, facts, title=text[:4]).claims:
-            assert text[claim.start : claim.end] == claim.words
+            assert re.sub("[\ud800-\udfff]", "\ufffd", text[claim.start : claim.end]) == claim.words
+            assert f"{claim.words}{claim.attribute}{claim.why}".encode()
 
 
+def test_an_attribute_without_a_value_is_not_in_the_record() -> None:
+    ledger = check_claims("a red kettle", {"colour": None, "material": None})  # type: ignore[dict-item]
+    assert [(claim.verdict, claim.why) for claim in ledger.claims] == [("unsupported", "record has no colour")]
+    assert ledger.omitted == ()
+
+
+def test_half_a_character_is_replaced_in_whatever_a_report_prints() -> None:
+    claim = check_claims("weighs \ud800 2 kg", {"weight \udfff": "3 kg \ud800"}).claims[0]
+    assert (claim.start, claim.verdict, claim.why) == (9, "contradicted", "record says weight \ufffd 3 kg \ufffd")
+
+
+# A quadratic reading of these takes 20 seconds and more, this one about one.
+@pytest.mark.timeout(15)
+@pytest.mark.parametrize(
+    ("unit", "characters"),
+    [("1.", 30_000), ("9", 35_000), ("M/", 50_000), ("42-", 70_000), ("A-", 75_000), ("最佳", 25_000)],
+)
+def test_reading_takes_time_in_proportion_to_the_length_of_the_text(unit: str, characters: int) -> None:
+    text = (unit * characters)[:characters]
+    for claim in check_claims(text, {"weight": "1 kg", "size": "M", "certificate": "CE"}).claims:
+        assert text[claim.start : claim.end] == claim.words
+
+
+@pytest.mark.timeout(20)
 @pytest.mark.parametrize(
     "piece", ["navy ", "A", "红色", "by Norvik ", "glass of ", "100% cotton, ", "来自", "棉", "1.2 kg ", "(["]
 )
-def test_ten_thousand_characters_take_under_a_second(piece: str) -> None:
-    begun = time.perf_counter()
-    check_claims((piece * 10_000)[:10_000], {"brand": "Norvik", "colour": "red", "material": "silk", "weight": "1 kg"})
-    assert time.perf_counter() - begun < 1
+def test_ten_thousand_characters_of_words_are_read(piece: str) -> None:
+    text = (piece * 10_000)[:10_000]
+    facts = {"brand": "Norvik", "colour": "red", "material": "silk", "weight": "1 kg"}
+    assert all(text[claim.start : claim.end] == claim.words for claim in check_claims(text, facts).claims)
 
 
 def test_two_thousand_texts_a_minute_is_no_limit() -> None:

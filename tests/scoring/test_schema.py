@@ -207,6 +207,33 @@ def test_texts_with_another_value_in_place_of_the_own_one_teach_nothing(
         assert against(Schema.of(records, both), both[0], records[0]) == []
 
 
+@pytest.mark.parametrize(
+    ("text", "expected"),
+    [
+        ("It is 100% waterproof.", None),
+        ("It weighs 99 kg.", None),
+        ("<script>alert(1)</script>", None),
+        ("重99千克，第7款。", None),
+        ("共9层。", "9"),  # as many of what the record counts, in a unit that no table knows
+        ("共9件。", None),
+        ("用了9年的水壶。", "9"),
+        ("With 9 years of care.", "9"),
+        ("The 保修 is 99.", "99"),
+        ("保修可达99次。", "99"),
+    ],
+)
+def test_a_number_of_another_unit_stands_in_the_place_of_no_measure(text: str, expected: str | None) -> None:
+    records = [{"保修": f"{1 + i % 6}年", "层数": f"{2 + i % 5}层"} for i in range(30)]
+    taught = Schema.of(records, [f"保修{record['保修']}，共{record['层数']}。" for record in records])
+    own = "共6层。" if "层" not in text else "保修5年。"
+    found = against(taught, f"{text} {own}", {"保修": "5年", "层数": "6层"})
+    assert [words for _, words in found] == [expected] * (expected is not None)
+    assert against(taught, "An engine of 99 kg.", {"engine": "V12 engine"}) == [("engine", "99")]
+    learnt = Schema.of([{"warranty": "2 years"}, {"warranty": "90 days"}])
+    assert against(learnt, "It keeps for 90 days.", {"warranty": "2 years"}) == []
+    assert against(learnt, "A warranty of 90 days.", {"warranty": "2 years"}) == [("warranty", "90 days")]
+
+
 def test_yes_no_and_bare_numbers_are_no_words_of_a_text() -> None:
     schema = Schema.of([{"hood": "no", "knots": "300"}, {"hood": "yes", "knots": "250"}])
     assert against(schema, "Oh yes, 250 people liked it.", {"hood": "no", "knots": "300"}) == []

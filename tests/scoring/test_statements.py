@@ -269,6 +269,36 @@ def test_measures_agree_across_units_and_not_across_roles(text: str, name: str, 
     assert [verdict for _, verdict in judged(text, name, value)] == [expected]
 
 
+@pytest.mark.parametrize(
+    ("text", "facts", "why"),
+    [
+        (
+            "2 years warranty and a 30-day money-back guarantee",
+            {"warranty": "2 years"},
+            "record says warranty 2 years, and nothing of returns",
+        ),
+        ("a 30-day free trial", {"warranty": "2 years"}, "record says warranty 2 years, and nothing of returns"),
+        ("质保2年，30天无理由退货", {"质保": "2年"}, "record says 质保 2年, and nothing of returns"),
+        ("256 GB memory", {"storage": "256 GB"}, "record says storage 256 GB, and nothing of memory"),
+        ("5 kg", {"storage": "256 GB"}, "record has no such mass"),
+    ],
+)
+def test_another_role_of_the_same_dimension_is_named_and_settles_nothing(
+    text: str, facts: Mapping[str, str], why: str
+) -> None:
+    assert [(each.verdict, each.why) for each in claims(text, facts) if each.verdict != YES][:1] == [(OPEN, why)]
+
+
+def test_returns_are_held_against_returns() -> None:
+    for name in ("returns", "money-back guarantee"):
+        assert judged("30-day returns", name, "30 days") == [("promise", YES)]
+        assert judged("30-day returns", name, "14 days") == [("promise", NO)]
+
+
+def test_the_record_is_quoted_as_it_is_written() -> None:
+    assert claims("Made in Italy", {"features": "Made In Italy"})[0].why == "record says features Made In Italy"
+
+
 def test_law_prohibits_what_the_record_does_not_contradict() -> None:
     banned = claims("全网销量第一，国家级工艺", {"颜色": "红"})
     assert {each.verdict for each in banned} == {BANNED}
