@@ -65,7 +65,7 @@ _ASIDE_HAN = re.compile(
 )
 _FALSE_COLOUR = re.compile(
     r"(?:wine|beer|water|drinking|shot|cocktail|champagne|magnifying|looking) glass(?:es)?"
-    r"|[a-z]+-[a-z]+ (?:scented|flavou?red)"
+    r"|\b[a-z]{1,20}-[a-z]{1,20} (?:scented|flavou?red)"
     r"|orange (?:juice|peel|zest|flavou?r|blossom|oil|scent)|silver (?:lining|plated)|brown (?:rice|sugar)"
     r"|gold(?:en)? (?:standard|medal|card|age|rule|hour|retriever|ratio|plated)|blue (?:light|ray|cheese|moon)"
     r"|white (?:noise|paper|wine|board|balance|label|chocolate|tea|rice|bread|goods)"
