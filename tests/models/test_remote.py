@@ -307,7 +307,7 @@ def test_concurrency_begins_small_grows_and_stays_within_its_bound() -> None:
 
 
 def test_concurrency_follows_what_the_server_bears() -> None:
-    with Loopback(pause=0.005, limit=5) as server:
+    with Loopback(pause=0.02, limit=5) as server:
         found, raised = _answers(_model(server, attempts=30), _asks(200))
     assert raised is None
     assert _failed(found) == {}
