@@ -203,6 +203,7 @@ if TYPE_CHECKING:
     from shoplm_audit.scoring.law import (
         offences,
         packs,
+        packs_digest,
     )
     from shoplm_audit.scoring.overlap import (
         Rouge,
@@ -321,7 +322,7 @@ _HOME = {
     "probes.twins": ("twins_probe",),
     "scoring.schema": ("Schema", "schema_for"),
     "scoring.injection": ("inject",),
-    "scoring.law": ("offences", "packs"),
+    "scoring.law": ("offences", "packs", "packs_digest"),
     "scoring.parent": ("parent", "parent_t"),
 }  # fmt: skip
 _MODULE = {name: module for module, names in _HOME.items() for name in names}
@@ -444,6 +445,7 @@ __all__ = [
     "ndcg_of",
     "offences",
     "packs",
+    "packs_digest",
     "parent",
     "parent_t",
     "perplexity_per_byte_of",

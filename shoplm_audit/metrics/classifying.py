@@ -17,8 +17,7 @@ from numpy.typing import NDArray
 
 from shoplm_audit import uncertainty
 from shoplm_audit.errors import DataError
-from shoplm_audit.metrics.ranking import with_column
-from shoplm_audit.metrics.reduce import added, mean_of, rate_of, sums_of
+from shoplm_audit.metrics.reduce import added, mean_of, over_column, rate_of, sums_of, with_column
 from shoplm_audit.types import Estimate, Floats, Metric, Observation, Observations, Value
 
 __all__ = [
@@ -314,16 +313,7 @@ def brier_of(probability: str, label: str, *, name: str) -> Metric:
             return math.nan
         return brier(np.array([said]), np.array([bool(so)]))
 
-    def over(observations: Observations) -> Observations:
-        return with_column(observations, "brier", square)
-
-    return replace(
-        mean,
-        name=name,
-        estimate=lambda seen, confidence, rng: mean.estimate(over(seen), confidence, rng),
-        difference=lambda old, new, confidence, rng: mean.difference(over(old), over(new), confidence, rng),
-        signature=f"brier|{probability}|{label}|missing:1",
-    )
+    return over_column(mean, "brier", square, name=name, signature=f"brier|{probability}|{label}|missing:1")
 
 
 # Answering only where it is sure -----------------------------------------------------------------------

@@ -10,14 +10,13 @@ from __future__ import annotations
 import math
 import sys
 from collections.abc import Callable, Hashable, Mapping, Sequence
-from dataclasses import replace
 from typing import Literal
 
 from shoplm_audit.errors import DataError
-from shoplm_audit.metrics.reduce import mean_of, rate_of
-from shoplm_audit.types import Metric, Observation, Observations, Value
+from shoplm_audit.metrics.reduce import mean_of, over_column, rate_of
+from shoplm_audit.types import Metric, Observation, Value
 
-__all__ = ["ESCI_GAINS", "hit_rate_of", "mrr_of", "ndcg", "ndcg_of", "rank_of", "with_column"]
+__all__ = ["ESCI_GAINS", "hit_rate_of", "mrr_of", "ndcg", "ndcg_of", "rank_of"]
 
 ESCI_GAINS = {"E": 1.0, "S": 0.1, "C": 0.01, "I": 0.0}  # the KDD Cup 2022's; given to `ndcg` with a linear gain
 
@@ -70,16 +69,6 @@ def _discounted(gains: Sequence[float]) -> float:
     return sum(gain / math.log2(place + 2) for place, gain in enumerate(gains))
 
 
-def with_column(observations: Observations, column: str, value: Callable[[Observation], Value]) -> Observations:
-    """The observations with one column more, made of each scored row."""
-    return Observations(
-        tuple(
-            replace(row, values={**row.values, column: value(row)}) if row.status == "scored" else row
-            for row in observations
-        )
-    )
-
-
 def _ranked(metric: Metric, rank: str, name: str, worth: Callable[[float], float], signature: str) -> Metric:
     """The metric over what a rank is worth; no rank is worth 0."""
 
@@ -91,16 +80,7 @@ def _ranked(metric: Metric, rank: str, name: str, worth: Callable[[float], float
             raise DataError(f'case "{row.case.id}": the rank in "{rank}" is "{place}": ranks begin at 1.')
         return worth(float(place))
 
-    def over(observations: Observations) -> Observations:
-        return with_column(observations, "worth", read)
-
-    return replace(
-        metric,
-        name=name,
-        estimate=lambda seen, confidence, rng: metric.estimate(over(seen), confidence, rng),
-        difference=lambda old, new, confidence, rng: metric.difference(over(old), over(new), confidence, rng),
-        signature=f"{signature}|{rank}|no rank:0",
-    )
+    return over_column(metric, "worth", read, name=name, signature=f"{signature}|{rank}|no rank:0")
 
 
 def hit_rate_of(rank: str, k: int, *, name: str) -> Metric:

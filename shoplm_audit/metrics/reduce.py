@@ -15,9 +15,20 @@ import numpy as np
 from numpy.typing import NDArray
 
 from shoplm_audit import uncertainty
-from shoplm_audit.types import Better, Estimate, Floats, Interval, Metric, Observations
+from shoplm_audit.types import Better, Estimate, Floats, Interval, Metric, Observation, Observations, Value
 
-__all__ = ["added", "f1_of", "mean_of", "rate_of", "ratio_of", "sums_of", "unit_means", "units_of"]
+__all__ = [
+    "added",
+    "f1_of",
+    "mean_of",
+    "over_column",
+    "rate_of",
+    "ratio_of",
+    "sums_of",
+    "unit_means",
+    "units_of",
+    "with_column",
+]
 
 Rows = Callable[[Observations], Floats]
 Statistic = Callable[[Floats], Floats]
@@ -83,6 +94,41 @@ def added(old: Estimate, new: Estimate) -> Estimate:
     """The change between two estimates whose bounds each hold at (1 + confidence) / 2: what both bounds leave."""
     value, low, high = new.value - old.value, new.low - old.high, new.high - old.low
     return Estimate(value, low, high, new.n, f"bounds of both runs added ({new.method})")
+
+
+def with_column(observations: Observations, column: str, value: Callable[[Observation], Value]) -> Observations:
+    """The observations with one column more, made of each scored row."""
+    return Observations(
+        tuple(
+            replace(row, values={**row.values, column: value(row)}) if row.status == "scored" else row
+            for row in observations
+        )
+    )
+
+
+def over_column(
+    metric: Metric, column: str, value: Callable[[Observation], Value], *, name: str, signature: str
+) -> Metric:
+    """A metric of a column that is made of each scored row first.
+
+    Args:
+        metric: reads `column`.
+        column: what is made.
+        value: of a row.
+        name: of the new metric.
+        signature: of the new metric.
+    """
+
+    def over(observations: Observations) -> Observations:
+        return with_column(observations, column, value)
+
+    return replace(
+        metric,
+        name=name,
+        estimate=lambda seen, confidence, rng: metric.estimate(over(seen), confidence, rng),
+        difference=lambda old, new, confidence, rng: metric.difference(over(old), over(new), confidence, rng),
+        signature=signature,
+    )
 
 
 def unit_means(values: Floats, clusters: NDArray[np.int64]) -> tuple[Floats, NDArray[np.int64]]:

@@ -15,6 +15,7 @@ from shoplm_audit import (
     f1_of,
     judge_probe,
     mean_of,
+    packs_digest,
     rate_of,
     ratio_of,
     twins_probe,
@@ -27,7 +28,7 @@ DESCRIPTION = description_probe(
             "contradicted", caught="caught", alarmed="alarmed", name="rate_contradicted_corrected", better="lower"
         ),
         rate_of("unsupported", better="lower"),
-        rate_of("prohibited", better="lower"),
+        rate_of("prohibited", better="lower", signature=f"law packs:{packs_digest()}"),
         rate_of("language_kept", better="higher"),
         rate_of("echoed", better="lower"),
         mean_of("unread", better="lower", worst=1.0, best=0.0),

@@ -17,6 +17,7 @@ from shoplm_audit import (
     check_advertisement,
     description_variables,
     mean_of,
+    packs_digest,
     rate_of,
 )
 
@@ -71,7 +72,7 @@ PROBES = [
         advertise,
         [
             rate_of("advertisement_fit", better="higher"),
-            rate_of("advertisement_prohibited", better="lower"),
+            rate_of("advertisement_prohibited", better="lower", signature=f"law packs:{packs_digest()}"),
             mean_of("advertisement_coverage", better="higher", worst=0.0, best=1.0),
         ],
         by=("channel",),

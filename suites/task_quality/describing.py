@@ -20,6 +20,7 @@ from shoplm_audit import (
     Probe,
     Sampling,
     Score,
+    among,
     balanced,
     bleu_of,
     chrf,
@@ -89,10 +90,11 @@ def describe(case: Case) -> Observing:
     text = yield Generate(case.prompt, Sampling(max_new_tokens=120, stop=("\n\n",)))
     reference = case.reference or ""
     own = chrf(text, reference, case.language)
+    rivals = [chrf(text, one, case.language) for one in case.facts["others"]]
     return {
         "text": text,
         "chrf": own,
-        "chrf_margin": own - max((chrf(text, one, case.language) for one in case.facts["others"]), default=0.0),
+        "chrf_margin": own - max(rivals) if rivals else None,  # without a rival chrF itself would stand for a margin
         "description_echoed": echoed(text, case.prompt.turns[-1].text),
         "rouge_l": longest_common(text, reference, case.language),
     }
@@ -116,7 +118,10 @@ PROBES = [
                 chrf,
                 best=100.0,
             ),
-            mean_of("chrf_margin", better="higher", worst=-100.0, best=100.0, signature=signature_of("chrf")),
+            among(
+                mean_of("chrf_margin", better="higher", worst=-100.0, best=100.0, signature=signature_of("chrf")),
+                having="chrf_margin",
+            ),
             rate_of("description_echoed", better="lower"),
             tried(
                 mean_of("rouge_l", better="higher", worst=0.0, best=1.0, signature=signature_of("rouge")),

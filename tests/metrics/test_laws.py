@@ -33,7 +33,7 @@ from shoplm_audit.metrics.leakage import (
 )
 from shoplm_audit.metrics.quality import bleu_of, perplexity_per_byte_of
 from shoplm_audit.metrics.ranking import hit_rate_of, mrr_of, ndcg_of
-from shoplm_audit.metrics.reduce import f1_of, mean_of, rate_of, ratio_of, sums_of
+from shoplm_audit.metrics.reduce import f1_of, mean_of, over_column, rate_of, ratio_of, sums_of
 from shoplm_audit.metrics.shadows import by_shadows
 from shoplm_audit.metrics.trials import tried
 from shoplm_audit.types import Case, Estimate, Metric, Observation, Observations
@@ -278,6 +278,19 @@ SUBJECTS: dict[str, list[Subject]] = {
     "extrapolated_exposure_of": [Subject(extrapolated_exposure_of("inserted"), _rows(80, _canary), "nats")],
     "beyond": [Subject(beyond("bad", "good", name="excess_bad"), _rows(80, _fair), "", sided=True)],
     "among": [Subject(among(rate_of("bad", better="lower"), having="bad"), _rows(80, _hit), "bad")],
+    "over_column": [
+        Subject(
+            over_column(
+                mean_of("doubled", better="higher", worst=0.0),
+                "doubled",
+                lambda row: None if row.values.get("x") is None else 2 * float(row.values["x"] or 0),
+                name="mean_doubled",
+                signature="mean|2x",
+            ),
+            _rows(60, _number),
+            "x",
+        )
+    ],
     "by_shadows": [
         Subject(by_shadows(membership_auroc_of("likelihood_ratio", "member", "text")), _rows(80, _shadowed), "loss",
                 "member")
