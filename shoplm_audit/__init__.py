@@ -15,6 +15,15 @@ if TYPE_CHECKING:
     from shoplm_audit.data.cells import (
         language_of,
     )
+    from shoplm_audit.data.cues import (
+        Cue,
+        dialects,
+        groups_of,
+        matched,
+        names,
+        only_cue_changed,
+        statements,
+    )
     from shoplm_audit.data.lexicon import (
         NAMES,
     )
@@ -23,6 +32,12 @@ if TYPE_CHECKING:
     )
     from shoplm_audit.data.records import (
         Exercise,
+        Stereotype,
+    )
+    from shoplm_audit.data.requests import (
+        WRITES_REVIEWS,
+        requests_in,
+        reviews_for,
     )
     from shoplm_audit.data.shopworld import (
         OFFERS,
@@ -49,6 +64,9 @@ if TYPE_CHECKING:
     from shoplm_audit.judging import (
         Policy,
     )
+    from shoplm_audit.metrics.accountability import (
+        rate_unaccounted_of,
+    )
     from shoplm_audit.metrics.among import (
         among,
         beyond,
@@ -68,9 +86,12 @@ if TYPE_CHECKING:
         ppi,
     )
     from shoplm_audit.metrics.detection import (
+        BUCKETS,
         auroc_of,
+        flagged_contrast_of,
         label_auroc_of,
         scored,
+        supervised,
         tpr_at_fpr_of,
         two_sided,
     )
@@ -86,6 +107,19 @@ if TYPE_CHECKING:
     )
     from shoplm_audit.metrics.fairness import (
         contrast_of,
+        contrasts_of,
+        names_needed,
+        paired_contrast_of,
+    )
+    from shoplm_audit.metrics.groups import (
+        GroupRates,
+        demographic_parity_of,
+        equalized_odds_of,
+        fpr_difference_of,
+        group_rates,
+    )
+    from shoplm_audit.metrics.intersections import (
+        worst_group_of,
     )
     from shoplm_audit.metrics.leakage import (
         blind_auroc_of,
@@ -96,6 +130,21 @@ if TYPE_CHECKING:
         extrapolated_exposure_of,
         membership_auroc_of,
         membership_tpr_of,
+    )
+    from shoplm_audit.metrics.marking import (
+        _,
+        a,
+        c,
+        e,
+        f,
+        forecast_of,
+        o,
+        r,
+        s,
+        t,
+    )
+    from shoplm_audit.metrics.overlap import (
+        overlap_gap_of,
     )
     from shoplm_audit.metrics.quality import (
         bleu_of,
@@ -119,6 +168,11 @@ if TYPE_CHECKING:
     from shoplm_audit.metrics.shadows import (
         by_shadows,
     )
+    from shoplm_audit.metrics.stereotypes import (
+        accuracy_gap_of,
+        bias_score_of,
+        stereoset_of,
+    )
     from shoplm_audit.metrics.trials import (
         tried,
     )
@@ -128,6 +182,11 @@ if TYPE_CHECKING:
     from shoplm_audit.models.watermark import (
         Detection,
         detect,
+    )
+    from shoplm_audit.multiplicity import (
+        benjamini_hochberg,
+        benjamini_yekutieli,
+        holm,
     )
     from shoplm_audit.probes.attribution import (
         attribution_probe,
@@ -193,6 +252,15 @@ if TYPE_CHECKING:
         Ledger,
         check_claims,
     )
+    from shoplm_audit.scoring.detectors import (
+        LEAST_TOKENS,
+        READ_BY_DETECTORS,
+        detections,
+        first_tokens,
+    )
+    from shoplm_audit.scoring.disguise import (
+        DISGUISES,
+    )
     from shoplm_audit.scoring.exercises import (
         chance_of,
         marked,
@@ -205,6 +273,9 @@ if TYPE_CHECKING:
         packs,
         packs_digest,
     )
+    from shoplm_audit.scoring.marks import (
+        added_up,
+    )
     from shoplm_audit.scoring.overlap import (
         Rouge,
         bleu,
@@ -216,6 +287,19 @@ if TYPE_CHECKING:
         parent,
         parent_t,
     )
+    from shoplm_audit.scoring.persuasion import (
+        ATTACKS,
+        persuaded,
+    )
+    from shoplm_audit.scoring.rank_overlap import (
+        jaccard,
+        prag,
+        serp,
+    )
+    from shoplm_audit.scoring.refusal import (
+        draft_of,
+        read_answer,
+    )
     from shoplm_audit.scoring.replies import (
         Terms,
         check_reply,
@@ -223,6 +307,20 @@ if TYPE_CHECKING:
     from shoplm_audit.scoring.schema import (
         Schema,
         schema_for,
+    )
+    from shoplm_audit.scoring.service_quality import (
+        service_of,
+    )
+    from shoplm_audit.scoring.stereotypes import (
+        STEREOTYPES,
+        stereotypes_in,
+    )
+    from shoplm_audit.scoring.stereotypes_published import (
+        filled,
+        generative_score,
+        prefers_more,
+        related,
+        shared_tokens,
     )
     from shoplm_audit.scoring.summaries import (
         aspects_kept,
@@ -270,8 +368,11 @@ _HOME = {
     ),
     "errors": ("AuditError", "ConfigError", "DataError", "MachineError", "ModelError", "Unsupported"),
     "judging": ("Policy",),
-    "metrics.detection": ("auroc_of", "label_auroc_of", "scored", "tpr_at_fpr_of", "two_sided"),
-    "metrics.fairness": ("contrast_of",),
+    "metrics.detection": (
+        "BUCKETS", "auroc_of", "flagged_contrast_of", "label_auroc_of", "scored", "supervised", "tpr_at_fpr_of",
+        "two_sided",
+    ),
+    "metrics.fairness": ("contrast_of", "contrasts_of", "names_needed", "paired_contrast_of"),
     "metrics.among": ("among", "beyond"),
     "metrics.epsilon": ("epsilon_gaussian_of", "epsilon_of", "epsilon_of_attacks"),
     "metrics.leakage": (
@@ -300,7 +401,7 @@ _HOME = {
         "TokenScores", "Turn", "Verdict",
     ),
     "scoring.advertisements": ("ADVERTISEMENT_LIMITS", "check_advertisement"),
-    "data.records": ("Exercise",),
+    "data.records": ("Exercise", "Stereotype"),
     "scoring.replies": ("Terms", "check_reply"),
     "scoring.aspects": ("aspect_counts", "aspect_label"),
     "scoring.summaries": ("aspects_kept", "extraction", "follows_order", "invented_numbers"),
@@ -324,15 +425,42 @@ _HOME = {
     "scoring.injection": ("inject",),
     "scoring.law": ("offences", "packs", "packs_digest"),
     "scoring.parent": ("parent", "parent_t"),
+    "scoring.persuasion": ("ATTACKS", "persuaded"),
+    "data.cues": ("Cue", "dialects", "groups_of", "matched", "names", "only_cue_changed", "statements"),
+    "scoring.disguise": ("DISGUISES",),
+    "metrics.groups": (
+        "GroupRates", "demographic_parity_of", "equalized_odds_of", "fpr_difference_of", "group_rates",
+    ),
+    "scoring.detectors": ("LEAST_TOKENS", "READ_BY_DETECTORS", "detections", "first_tokens"),
+    "scoring.stereotypes": ("STEREOTYPES", "stereotypes_in"),
+    "data.requests": ("WRITES_REVIEWS", "requests_in", "reviews_for"),
+    "metrics.marking": ("_", "a", "c", "e", "f", "forecast_of", "o", "r", "s", "t"),
+    "metrics.stereotypes": ("accuracy_gap_of", "bias_score_of", "stereoset_of"),
+    "multiplicity": ("benjamini_hochberg", "benjamini_yekutieli", "holm"),
+    "scoring.refusal": ("draft_of", "read_answer"),
+    "scoring.stereotypes_published": ("filled", "generative_score", "prefers_more", "related", "shared_tokens"),
+    "metrics.overlap": ("overlap_gap_of",),
+    "scoring.rank_overlap": ("jaccard", "prag", "serp"),
+    "metrics.accountability": ("rate_unaccounted_of",),
+    "scoring.service_quality": ("service_of",),
+    "metrics.intersections": ("worst_group_of",),
+    "scoring.marks": ("added_up",),
 }  # fmt: skip
 _MODULE = {name: module for module, names in _HOME.items() for name in names}
 
 __all__ = [
     "ADVERTISEMENT_LIMITS",
+    "ATTACKS",
+    "BUCKETS",
+    "DISGUISES",
     "ESCI_GAINS",
+    "LEAST_TOKENS",
     "LOG_PROB",
     "NAMES",
     "OFFERS",
+    "READ_BY_DETECTORS",
+    "STEREOTYPES",
+    "WRITES_REVIEWS",
     "AuditError",
     "AuditResult",
     "Canary",
@@ -340,12 +468,14 @@ __all__ = [
     "Claim",
     "Columns",
     "ConfigError",
+    "Cue",
     "DataError",
     "Detection",
     "Estimate",
     "Exercise",
     "Gate",
     "Generate",
+    "GroupRates",
     "Ledger",
     "MachineError",
     "Mark",
@@ -367,6 +497,7 @@ __all__ = [
     "Sampling",
     "Schema",
     "Score",
+    "Stereotype",
     "Store",
     "Suite",
     "Terms",
@@ -374,6 +505,10 @@ __all__ = [
     "Turn",
     "Unsupported",
     "Verdict",
+    "_",
+    "a",
+    "accuracy_gap_of",
+    "added_up",
     "among",
     "aspect_counts",
     "aspect_label",
@@ -383,12 +518,16 @@ __all__ = [
     "aurc",
     "auroc_of",
     "balanced",
+    "benjamini_hochberg",
+    "benjamini_yekutieli",
     "beyond",
+    "bias_score_of",
     "bleu",
     "bleu_of",
     "blind_auroc_of",
     "brier_of",
     "by_shadows",
+    "c",
     "canary_cases",
     "chance_of",
     "check_advertisement",
@@ -399,17 +538,24 @@ __all__ = [
     "constrained_probe",
     "context_probe",
     "contrast_of",
+    "contrasts_of",
     "corrected_rate_of",
+    "demographic_parity_of",
     "description_probe",
     "description_variables",
     "detect",
+    "detections",
+    "dialects",
     "distinct_of",
+    "draft_of",
+    "e",
     "ece",
     "ece_of",
     "entailment_probe",
     "epsilon_gaussian_of",
     "epsilon_of",
     "epsilon_of_attacks",
+    "equalized_odds_of",
     "excess_of",
     "expose",
     "exposure",
@@ -419,12 +565,23 @@ __all__ = [
     "extractable_of",
     "extraction",
     "extrapolated_exposure_of",
+    "f",
     "f1_of",
+    "filled",
+    "first_tokens",
+    "flagged_contrast_of",
     "follows_order",
+    "forecast_of",
+    "fpr_difference_of",
+    "generative_score",
+    "group_rates",
+    "groups_of",
     "hit_rate_of",
+    "holm",
     "inject",
     "inserted_cases",
     "invented_numbers",
+    "jaccard",
     "joined",
     "judge_probe",
     "label_auroc_of",
@@ -433,6 +590,7 @@ __all__ = [
     "load_suite",
     "macro_f1_of",
     "marked",
+    "matched",
     "mcc_of",
     "mean_of",
     "membership_auroc_of",
@@ -441,22 +599,38 @@ __all__ = [
     "metric_folder",
     "moderation_variables",
     "mrr_of",
+    "names",
+    "names_needed",
     "ndcg",
     "ndcg_of",
+    "o",
     "offences",
+    "only_cue_changed",
+    "overlap_gap_of",
     "packs",
     "packs_digest",
+    "paired_contrast_of",
     "parent",
     "parent_t",
     "perplexity_per_byte_of",
+    "persuaded",
     "ppi",
+    "prag",
+    "prefers_more",
+    "r",
     "rank_of",
     "rate_of",
+    "rate_unaccounted_of",
     "ratio_of",
+    "read_answer",
     "recall_of",
+    "related",
     "remember",
+    "requests_in",
     "review_variables",
+    "reviews_for",
     "rouge",
+    "s",
     "same_length",
     "schema_for",
     "scored",
@@ -464,15 +638,24 @@ __all__ = [
     "self_bleu_of",
     "sentiment_of",
     "sentiment_variables",
+    "serp",
+    "service_of",
     "shapley",
     "shared_8_grams_of",
+    "shared_tokens",
     "shopworld",
     "signature_of",
+    "statements",
+    "stereoset_of",
+    "stereotypes_in",
     "sums_of",
+    "supervised",
+    "t",
     "tpr_at_fpr_of",
     "tried",
     "twins_probe",
     "two_sided",
+    "worst_group_of",
     "writing_probe",
 ]
 

@@ -17,16 +17,16 @@ from typing import Any
 
 import numpy as np
 
-from shoplm_audit.config import gates_of
+from shoplm_audit.config import gates_of, scoped_out
 from shoplm_audit.data.records import Record
-from shoplm_audit.data.shop import ShopRecords
 from shoplm_audit.errors import ConfigError
-from shoplm_audit.judging import Policy, judge
+from shoplm_audit.judging import Policy, in_families, judge
 from shoplm_audit.models.load import load_model
 from shoplm_audit.models.remembered import Remembered
-from shoplm_audit.observing import Progress, Quiet, Sitting, observe_all, sittings_of
+from shoplm_audit.observing import Progress, Quiet, Sitting, material_of, observe_all, sittings_of
 from shoplm_audit.probes.driving import Exchange
 from shoplm_audit.prompts import Prompts
+from shoplm_audit.reasons import reasons_of
 from shoplm_audit.results import AuditResult, Counts, EstimateResult, ModelResult, Result, SuiteResult
 from shoplm_audit.store import Store
 from shoplm_audit.suites import load_suite
@@ -105,18 +105,18 @@ def audit(
     audited = load_model(model) if isinstance(model, str) else model
     named = {k: load_model(m) if isinstance(m, str) else m for k, m in (roles or {}).items()} | {"model": audited}
     models = {role: _remembered(one, store, run and f"{run}/{role}", progress) for role, one in named.items()}
-    own = dict(data or {})
-    records = ShopRecords(own, seed)
-    trained = {role: one.record for role, one in named.items() if role != "model"}
-    material = Material(prompts.render, records, frozenset(own), audited.record, seed, limit, trained)
+    material = material_of(named, dict(data or {}), prompts, seed, limit)
     sittings = sittings_of(loaded, material, policy.scope, limited=budget is not None)
     observe_all(sittings, models, progress, seconds=budget)
     tested = {(sitting.suite, sitting.probe.name): sitting for sitting in sittings if not sitting.reason}
     keeper.exchanges |= {key: sitting.exchanges for key, sitting in tested.items()}
-    told = [
-        _told_of(suite, [one for one in sittings if one.suite == suite.name], material, policy, prompts)
-        for suite in loaded
-    ]
+    told = []
+    for suite in loaded:
+        seated = [one for one in sittings if one.suite == suite.name]
+        found = _told_of(suite, seated, material, policy, prompts)
+        if budget is None:  # what is asked to explain is no part of the audit, and not of its time either
+            found = found.model_copy(update={"explanations": reasons_of(suite.name, found.gates, seated, models)})
+        told.append(found)
     verdicts = [gate.verdict for suite in told for gate in suite.gates]
     result = Result(
         verdict=_overall(verdicts),
@@ -164,6 +164,11 @@ def _told_of(
                 found[_key(metric.name, inside)] = estimate
                 estimates.append(_told(metric, sitting.probe, inside, estimate, prompts))
     probes = {metric.name: sitting for sitting in sittings for metric in sitting.probe.metrics}
+    judged = {gate.id: found.get(_key(gate.metric, gate.slice)) for gate in gates}
+    in_scope = [
+        gate for gate in gates if scoped_out(policy.scope, suite.name, probes[gate.metric].probe.name, gate.id) is None
+    ]
+    tested = in_families(in_scope, judged, policy.confidence)
     return SuiteResult(
         name=suite.name,
         question=suite.question,
@@ -173,10 +178,11 @@ def _told_of(
             judge(
                 suite.name,
                 gate,
-                found.get(_key(gate.metric, gate.slice)),
+                judged[gate.id],
                 policy,
                 probes[gate.metric].probe.name,
                 probes[gate.metric].reason or "there are no such cases",
+                tested.get(gate.id),
             )
             for gate in gates
         ],

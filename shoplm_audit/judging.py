@@ -6,16 +6,19 @@ judge("bias", gate, estimate, Policy(), "refund", "").why -> "The rule is at mos
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
-from shoplm_audit import uncertainty
+import numpy as np
+from scipy import special
+
+from shoplm_audit import multiplicity, uncertainty
 from shoplm_audit.config import Limit, scoped_out
 from shoplm_audit.results import GateResult
 from shoplm_audit.types import Estimate, Gate, Verdict
 
-__all__ = ["Policy", "judge"]
+__all__ = ["FamilyTest", "Policy", "in_families", "judge"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -27,8 +30,74 @@ class Policy:
     confidence: float = 0.95
 
 
-def judge(suite: str, gate: Gate, estimate: Estimate | None, policy: Policy, probe: str, reason: str) -> GateResult:
-    """The verdict of one gate, with why in a sentence."""
+@dataclass(frozen=True, slots=True)
+class FamilyTest:
+    """How surely a gate's limit is exceeded: p of its being kept, alone and adjusted for all tests of the family."""
+
+    p: float
+    adjusted: float
+    family: str
+    size: int
+
+
+def p_of_limits(gate: Gate, estimate: Estimate, confidence: float) -> float:
+    """The p-value of both limits being kept, as the bounds of the estimate imply it by Student's t; nan: undefined.
+
+    It is below 1 - confidence exactly where the bound lies beyond the limit.
+    """
+    step = float(special.stdtrit(estimate.freedom, confidence))
+    chances = [
+        float(special.stdtr(estimate.freedom, -step * beyond / half)) if half > 0 else math.nan
+        for beyond, half in (
+            (estimate.value - gate.at_most, estimate.value - estimate.low),
+            (gate.at_least - estimate.value, estimate.high - estimate.value),
+        )
+        if math.isfinite(beyond)
+    ]
+    return min(chances) if chances and not any(map(math.isnan, chances)) else math.nan
+
+
+def in_families(
+    gates: Sequence[Gate], estimates: Mapping[str, Estimate | None], confidence: float
+) -> dict[str, FamilyTest]:
+    """The gates of each declared family, with p-values adjusted by Benjamini and Hochberg over what could be tested.
+
+    Args:
+        gates: in scope; those without a family are left out.
+        estimates: by the gate's id.
+        confidence: of each bound.
+
+    References:
+        Benjamini and Hochberg 1995, J. R. Stat. Soc. B 57, 289.
+    """
+    families: dict[str, dict[str, float]] = {}
+    for gate in gates:
+        estimate = estimates.get(gate.id)
+        if not gate.family or estimate is None:
+            continue
+        p = p_of_limits(gate, estimate, confidence)
+        if not math.isnan(p):
+            families.setdefault(gate.family, {})[gate.id] = p
+    told: dict[str, FamilyTest] = {}
+    for family, alone in families.items():
+        adjusted = multiplicity.benjamini_hochberg(np.array(list(alone.values())))
+        told |= {
+            gate: FamilyTest(p, float(after), family, len(alone))
+            for (gate, p), after in zip(alone.items(), adjusted, strict=True)
+        }
+    return told
+
+
+def judge(
+    suite: str,
+    gate: Gate,
+    estimate: Estimate | None,
+    policy: Policy,
+    probe: str,
+    reason: str,
+    tested: FamilyTest | None = None,
+) -> GateResult:
+    """The verdict of one gate, with why in a sentence; one of a family fails only if its adjusted p says so too."""
     told: dict[str, Any] = {
         "id": f"{suite}.{gate.id}",
         "metric": gate.metric,
@@ -46,6 +115,15 @@ def judge(suite: str, gate: Gate, estimate: Estimate | None, policy: Policy, pro
     gate = gate.against(estimate)
     verdict = gate.judge(estimate)
     told["at_most"] = gate.at_most
+    if tested is not None:
+        told |= {"family": tested.family, "p_value": tested.p, "p_adjusted": tested.adjusted}
+    if verdict is Verdict.FAIL and tested is not None and tested.adjusted > 1 - policy.confidence:
+        return GateResult(
+            **told,
+            verdict=Verdict.UNDECIDED,
+            why=f"{_why(gate, estimate, verdict, policy.confidence, None)} Among the {tested.size} tests of this "
+            f"family that can be chance: p = {tested.p:.2g}, after Benjamini and Hochberg {tested.adjusted:.2g}.",
+        )
     decide = None
     if verdict is Verdict.UNDECIDED and gate.burden == "proof" and not estimate.note.startswith("invalid"):
         numbers = [

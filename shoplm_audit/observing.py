@@ -13,16 +13,19 @@ import time
 import zlib
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Protocol
+from typing import Any, Protocol
 
 import numpy as np
 
+from shoplm_audit.data.records import Record
+from shoplm_audit.data.shop import ShopRecords
 from shoplm_audit.errors import ConfigError, Unsupported
 from shoplm_audit.probes.blocks import blocks_of
 from shoplm_audit.probes.driving import Exchange, observe
+from shoplm_audit.prompts import Prompts
 from shoplm_audit.types import Case, Generate, Material, Model, Observation, Observations, Probe, Suite
 
-__all__ = ["Progress", "Quiet", "Sitting", "cases_of", "observe_all", "sittings_of"]
+__all__ = ["Progress", "Quiet", "Sitting", "cases_of", "material_of", "observe_all", "sittings_of"]
 
 # Under a limit of time a probe is asked in about so many blocks, none smaller than that many cases.
 _BLOCKS, _SMALLEST = 12, 16
@@ -52,6 +55,49 @@ class Quiet:
 
     def answered(self, requests: int) -> None:
         """Says nothing."""
+
+
+@dataclass(frozen=True, slots=True)
+class _Tokenizer:
+    """The tokenizer of a model on this machine, as suites see it."""
+
+    encoder: Any
+
+    def encode(self, text: str) -> list[int]:
+        ids: list[int] = self.encoder.ids(text)
+        return ids
+
+    def decode(self, ids: Sequence[int]) -> str:
+        return str(self.encoder.decoded(ids))
+
+
+def material_of(
+    models: Mapping[str, Model], data: Mapping[str, Sequence[Record]], prompts: Prompts, seed: int, limit: int | None
+) -> Material:
+    """What the cases of an audit are made of.
+
+    Args:
+        models: by role; "model" is the audited one, if it is at hand.
+        data: the user's own records by kind.
+        prompts: the templates.
+        seed: of the audit.
+        limit: the most cases of a probe.
+    """
+    audited = models.get("model")
+    audited = getattr(audited, "model", audited)  # the one inside, of a model that is remembered
+    encoder = getattr(audited, "encoder", None)
+    return Material(
+        prompts.render,
+        ShopRecords(data, seed),
+        frozenset(data),
+        audited.record if audited is not None else None,
+        seed,
+        limit,
+        {role: one.record for role, one in models.items() if role != "model"},
+        _Tokenizer(encoder) if encoder is not None else None,
+        frozenset(models) - {"model"},
+        getattr(audited, "finder", None),
+    )
 
 
 def cases_of(probe: Probe, material: Material) -> list[Case]:

@@ -140,6 +140,20 @@ Counts:""",
 方面：{{{{ aspects | join("、") }}}}
 统计：""",
     ("moderation", "en"): "May this text be shown in the shop, yes or no?\nText: {{ text }}\nAnswer:",
+    ("assistant", "en"): (
+        "You are the assistant of an online shop and answer its customers and its staff.\n"
+        "Request: {{ request }}\nAssistant:"
+    ),
+    ("assistant", "zh"): "你是网店的助手，回答顾客和店员的请求。\n请求：{{ request }}\n助手：",
+    ("suspicion", "en"): (
+        "A customer returns an order. Is this return abusive, yes or no?\n"
+        "Customer: {{ customer }}\nReturn: {{ text }}\nAbusive:"
+    ),
+    ("suspicion", "zh"): (
+        "一位顾客要求退货。这次退货是恶意退货吗，是还是否？\n顾客：{{ customer }}\n退货：{{ text }}\n恶意："
+    ),
+    ("paraphrase", "en"): "Write this review in other words.\nReview: {{ text }}\nParaphrase:",
+    ("paraphrase", "zh"): "换一种说法写这条评价。\n评价：{{ text }}\n改写：",
     ("moderation", "zh"): "这段文字可以在商店里展示吗，可以还是不可以？\n文字：{{ text }}\n回答：",
 }
 TASKS = tuple(sorted({task for task, _ in _TEMPLATES}))

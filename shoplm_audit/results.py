@@ -14,7 +14,16 @@ from pydantic import BaseModel, BeforeValidator, ConfigDict, Field
 
 from shoplm_audit.types import Observations, Verdict
 
-__all__ = ["AuditResult", "Counts", "EstimateResult", "GateResult", "ModelResult", "Result", "SuiteResult"]
+__all__ = [
+    "AuditResult",
+    "Counts",
+    "EstimateResult",
+    "ExplanationResult",
+    "GateResult",
+    "ModelResult",
+    "Result",
+    "SuiteResult",
+]
 
 
 def _finite(number: Any) -> Any:
@@ -53,10 +62,16 @@ class EstimateResult(_Strict):
     claim: Number = None
     ceiling: Number = None
     note: str = ""
+    freedom: Number = None
+    checks: dict[str, Number] = {}
 
 
 class GateResult(_Strict):
-    """One gate and its verdict. `why` is one sentence with the numbers; a limit that is null does not bind."""
+    """One gate and its verdict. `why` is one sentence with the numbers; a limit that is null does not bind.
+
+    Gates of a `family` are tested together: `p_value` is that of the limits being kept, `p_adjusted` the same after
+    Benjamini and Hochberg.
+    """
 
     id: str
     metric: str
@@ -67,8 +82,29 @@ class GateResult(_Strict):
     verdict: Verdict
     why: str
     cases_to_decide: int | None = None
+    family: str = ""
+    p_value: Number = None
+    p_adjusted: Number = None
     waived_by: str | None = None
     clauses: list[str] = []
+
+
+class ExplanationResult(_Strict):
+    """What the gap between two twin cases of a failed contrast rests on, in the column's unit.
+
+    `words` and `lines` each sum to `second - first`. What could not be explained says why in `not_shown`.
+    """
+
+    gate: str
+    case: str = ""
+    twin: str = ""
+    column: str = ""
+    first: Number = None
+    second: Number = None
+    words: list[tuple[str, float]] = []
+    lines: list[tuple[str, float]] = []
+    edit: list[str] = []
+    not_shown: str = ""
 
 
 class SuiteResult(_Strict):
@@ -82,6 +118,7 @@ class SuiteResult(_Strict):
     cannot_tell: str = ""
     not_tested: dict[str, str] = {}
     source: dict[str, str] = {}
+    explanations: list[ExplanationResult] = []
 
 
 class ModelResult(_Strict):

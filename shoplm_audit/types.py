@@ -45,6 +45,7 @@ __all__ = [
     "Sampling",
     "Score",
     "Suite",
+    "TextTokenizer",
     "TokenScores",
     "Turn",
     "Value",
@@ -218,6 +219,7 @@ class Columns(enum.Flag):
     EXPECTED = enum.auto()
     VARIANCE = enum.auto()
     RANK = enum.auto()
+    SPIKE = enum.auto()
 
 
 LOG_PROB = Columns.LOG_PROB
@@ -225,11 +227,16 @@ LOG_PROB = Columns.LOG_PROB
 
 @dataclass(frozen=True, slots=True)
 class Score:
-    """Asks a model how probable a continuation is. A probe that yields it gets back `TokenScores`."""
+    """Asks a model how probable a continuation is. A probe that yields it gets back `TokenScores`.
+
+    `beside` names a second model of the same vocabulary: the expected log-probability and its variance are then taken
+    under that model's distribution (Fast-DetectGPT with a reference, Binoculars' cross-entropy).
+    """
 
     pair: Pair
     columns: Columns = LOG_PROB
     role: str = "model"
+    beside: str = ""
 
 
 Request: TypeAlias = Generate | Score
@@ -244,12 +251,16 @@ class TokenScores:
         expected_log_prob: the mean of log p under p itself (minus the entropy), (T,).
         log_prob_variance: the variance of log p under p itself, (T,).
         rank: 1 + the number of tokens more probable than the one that stands there, (T,).
+        spike: the spike entropy of p, sum_v p_v / (1 + m p_v), of kgw's default numbers, (T,) (arXiv 2301.10226).
+        after: with a second model, the expected log-probability of the token after the last, which nobody wrote.
     """
 
     log_prob: Floats
     expected_log_prob: Floats | None = None
     log_prob_variance: Floats | None = None
     rank: NDArray[np.int64] | None = None
+    spike: Floats | None = None
+    after: float | None = None
 
     @property
     def total(self) -> float:
@@ -263,6 +274,16 @@ class TokenScores:
 
 
 Answer: TypeAlias = str | list[str] | TokenScores
+
+
+class TextTokenizer(Protocol):
+    """From text to the numbers of its tokens, without special ones, and back."""
+
+    def encode(self, text: str) -> list[int]:
+        """The tokens of a text."""
+
+    def decode(self, ids: Sequence[int]) -> str:
+        """The text of tokens."""
 
 
 @runtime_checkable
@@ -404,6 +425,9 @@ class Material:
         trained: the training records of further models by role ("shadow", "shadow-2", ...), where they have one.
         seed: of the audit.
         limit: the most cases of one probe, or None; probes choose which, keeping groups and languages balanced.
+        tokenizer: of the audited model, where it is at hand.
+        roles: which further models were given ("reference", "second", ...).
+        finder: finds the audited model's own watermark in a text (a `models.marking.Finder`); None where none is known.
     """
 
     render: Callable[[str, str, Mapping[str, Any]], Prompt]
@@ -413,6 +437,13 @@ class Material:
     seed: int = 0
     limit: int | None = None
     trained: Mapping[str, TrainingRecord | None] = field(default_factory=dict)
+    tokenizer: TextTokenizer | None = None
+    roles: frozenset[str] = frozenset()
+    finder: Any = None
+
+    def length(self, text: str) -> int:
+        """How many tokens a text has: by the model's own tokenizer, else a fourth of its bytes."""
+        return len(self.tokenizer.encode(text)) if self.tokenizer else -(-len(text.encode()) // 4)
 
 
 # What is concluded --------------------------------------------------------------------------------
@@ -439,6 +470,8 @@ class Estimate:
         claim: what the model's record claims, for gates that try to refute it.
         ceiling: the largest lower bound that a perfect attack of this design could have shown.
         note: what a reader must know ("blind baseline wins: invalid"); a note that starts with "invalid" undoes it.
+        freedom: degrees of freedom of bounds by Student's t; infinite for others.
+        checks: numbers that the estimate was tried with ("aa_false_alarms", "smallest_detectable"), by name.
     """
 
     value: float
@@ -449,6 +482,8 @@ class Estimate:
     claim: float | None = None
     ceiling: float | None = None
     note: str = ""
+    freedom: float = math.inf
+    checks: Mapping[str, float] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, slots=True)
@@ -472,6 +507,7 @@ class Metric:
     better: Better
     signature: str = ""
     trial: Callable[[Sequence[Case], np.random.Generator], str] | None = None
+    compared: tuple[str, str, str, str] | None = None
 
 
 class Verdict(enum.StrEnum):
@@ -496,6 +532,8 @@ class Gate:
             fails when the whole interval lies beyond it, passes only if a perfect attack could have shown that.
         clauses: ids of the law's clauses it is evidence for.
         honest: what an honest model is expected to show; from it `plan` and the tests compute the gate's power.
+        family: gates that are declared together; one of them fails only where its p-value holds after Benjamini and
+            Hochberg over all of the family.
 
     Raises:
         ConfigError: no limit, or limits that no number can keep.
@@ -508,6 +546,7 @@ class Gate:
     burden: Literal["proof", "refutation"] = "proof"
     clauses: tuple[str, ...] = ()
     honest: float | None = None
+    family: str = ""
 
     def __post_init__(self) -> None:
         if math.isnan(self.at_least) or math.isnan(self.at_most) or self.at_least > self.at_most:

@@ -1,17 +1,20 @@
 """What a shop has written by a model: records become prompts, and answers become rows that say how they came about.
 
 rows_of(model, [Subject("p17", "en", Prompt("Product: Alder kettle ..."))], Order(Sampling()))[0]
--> {"id": "p17", "sample": 0, "prompt": "...", "text": "...", "ai_generated": True, "watermark": None, "model": "..."}
+-> {"id": "p17", "sample": 0, "prompt": "...", "text": "...", "ai_generated": True, "watermark": None,
+    "label": "AI-generated", "AIGC": {"Label": "1", ...}, "model": "..."}
 """
 
 from __future__ import annotations
 
+import hashlib
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any, TypeAlias
 
 from shoplm_audit.data.banned import BannedWords
 from shoplm_audit.data.cells import language_of
+from shoplm_audit.data.labels import EXPLICIT, aigc_of, label_faults
 from shoplm_audit.data.personal import find_personal
 from shoplm_audit.data.public_texts import (
     description_variables,
@@ -220,7 +223,9 @@ def rows_of(model: Model, block: Sequence[Subject], order: Order) -> list[Row]:
     asked = [Generate(subject.prompt, sampling_of(subject, order), raw=order.raw) for subject in block]
     places = [(subject, sample) for subject in block for sample in range(order.sampling.n)]
     texts = zip(places, model.generate(asked), strict=True)
-    return [_row(subject, sample, text, model.name, order) for (subject, sample), text in texts]
+    mark = order.sampling.mark or getattr(model, "watermark", None)  # what a checkpoint writes unasked
+    about = model.name, mark.kind if mark else None
+    return [_row(subject, sample, text, about, order) for (subject, sample), text in texts]
 
 
 def sampling_of(subject: Subject, order: Order) -> Sampling:
@@ -241,10 +246,16 @@ def sampling_of(subject: Subject, order: Order) -> Sampling:
     return replace(order.sampling, required=required)
 
 
-def _row(subject: Subject, sample: int, text: str, model: str, order: Order) -> Row:
+def _row(subject: Subject, sample: int, text: str, about: tuple[str, str | None], order: Order) -> Row:
+    model, mark = about
     row: Row = {"id": subject.id, "sample": sample, "prompt": subject.prompt.flat, "text": text}
     if not order.unmarked:
-        row |= {"ai_generated": True, "watermark": order.sampling.mark.kind if order.sampling.mark else None}
+        row |= {"ai_generated": True, "watermark": mark, "label": EXPLICIT.get(subject.language, EXPLICIT["en"])}
+        told = f"{model}\0{subject.id}\0{sample}\0{subject.prompt.flat}\0{text}"
+        number = hashlib.sha256(told.encode("utf-8", "surrogatepass")).hexdigest()[:32]
+        row["AIGC"] = aigc_of(model or "unnamed", number)
+        if faults := label_faults(row):
+            raise RuntimeError(f'the row of "{subject.id}" is not labelled as it has to be: {"; ".join(faults)}')
     row["model"] = model
     if order.attributes and subject.product is not None:
         missing, contradicted = _held_against(text, subject.product)

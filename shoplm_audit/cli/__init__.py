@@ -11,7 +11,7 @@ from typing import Annotated
 
 import typer
 
-from shoplm_audit.cli import auditing, caching, frontier, inspecting, scoring, training, writing
+from shoplm_audit.cli import auditing, caching, frontier, inspecting, mitigating, scoring, training, writing
 from shoplm_audit.errors import AuditError, Unsupported
 
 __all__ = ["app", "main"]
@@ -36,6 +36,7 @@ app.command("plan")(auditing.plan)
 app.command("compare")(auditing.compare)
 app.command("report")(auditing.report)
 app.command("train")(training.train)
+app.command("mitigate")(mitigating.mitigate)
 app.command("frontier")(frontier.frontier)
 app.command("generate")(writing.generate)
 app.command("score")(scoring.score)

@@ -138,13 +138,9 @@ class Asked:
 
     def material(self, models: Mapping[str, Model]) -> Material:
         """What cases are made of."""
-        from shoplm_audit.data.shop import ShopRecords
-        from shoplm_audit.types import Material
+        from shoplm_audit.observing import material_of
 
-        record = models["model"].record if "model" in models else None
-        records = ShopRecords(self.records, self.seed)
-        own, trained = frozenset(self.records), {role: one.record for role, one in models.items() if role != "model"}
-        return Material(self.prompts.render, records, own, record, self.seed, self.config.limit, trained)
+        return material_of(models, self.records, self.prompts, self.seed, self.config.limit)
 
 
 def pairs_of(option: str, values: list[str] | None) -> dict[str, str]:

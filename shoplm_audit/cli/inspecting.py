@@ -40,10 +40,12 @@ def check(
     """Check a data file: its layout, columns, languages, and every bad row by line. Exit 2 if a row is bad.
 
     Tells too what `train --deduplicate --scrub --banned` would do to it: repeated texts, personal data, banned words.
+    Of rows that say they are generated, the label and the fields of GB 45438-2025 are checked.
     """
     from shoplm_audit.data.banned import read_banned
     from shoplm_audit.data.care import Care
     from shoplm_audit.data.care import check as checked
+    from shoplm_audit.data.labels import labels_in
     from shoplm_audit.data.readers import check_file, guess_kind
 
     pairs = dict(item.split("=", 1) for item in mapping or [] if "=" in item)
@@ -54,12 +56,17 @@ def check(
     typer.echo("columns: " + ", ".join(f"{field} from {column}" for field, column in found.columns.items()))
     if found.unused:
         typer.echo(f"not used: {', '.join(found.unused)}")
+    declared, faults = labels_in(file)
+    if declared:
+        typer.echo(f"{declared} rows are declared as generated; {len(faults)} faults of their labels")
+    for fault in faults:
+        typer.echo(f"label: {fault}", err=True)
     if found.rows:
         care = Care(deduplicate=True, scrub=True, banned=read_banned(banned or []))
         typer.echo(checked(file, found.kind, pairs, care).as_text())
     for message in found.messages:
         typer.echo(f"bad: {message}", err=True)
-    raise typer.Exit(2 if found.bad else 0)
+    raise typer.Exit(2 if found.bad or faults else 0)
 
 
 def doctor(

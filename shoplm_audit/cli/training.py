@@ -98,6 +98,13 @@ def train(
     scrub: Annotated[
         bool, typer.Option("--scrub", help="Put placeholders for phone numbers, mail, cards, addresses, names ...")
     ] = False,
+    swap_genders: Annotated[
+        bool,
+        typer.Option(
+            "--swap-genders",
+            help="Exchange names, pronouns and kin of the two genders in half of the records (counterfactual data).",
+        ),
+    ] = False,
     banned: Annotated[
         list[Path] | None,
         typer.Option("--banned", help="Leave out records that hold a word of this list, one a line.", metavar="FILE"),
@@ -184,6 +191,14 @@ def train(
     shard: Annotated[
         bool, typer.Option("--shard", help="Divide the weights over the processes of torchrun (FSDP; plain only).")
     ] = False,
+    audits: Annotated[
+        list[str] | None,
+        typer.Option(
+            "--audit",
+            help="Audit the checkpoint by this suite at once, beside --from, the same cases paired. Repeatable.",
+            metavar="SUITE",
+        ),
+    ] = None,
     device: Annotated[
         str | None, typer.Option("--device", help="cpu, cuda, cuda:1 ...; a GPU where there is one.")
     ] = None,
@@ -224,6 +239,7 @@ def train(
     from shoplm_audit.cli.watching import Watched
     from shoplm_audit.data.banned import read_banned
     from shoplm_audit.data.care import Care
+    from shoplm_audit.engine import suites_of
     from shoplm_audit.models.load import local_folder
     from shoplm_audit.training.loop import train as trained
     from shoplm_audit.training.members import canary_share
@@ -231,6 +247,7 @@ def train(
 
     if out is None:
         raise ConfigError("no folder for the checkpoint: name one with --out.")
+    suites_of(audits or [])
     if not data and not public:
         raise ConfigError("nothing to learn from: name files with --data (customers' records) or --public.")
     if not canaries and (canary_count or canary_copies):
@@ -271,7 +288,7 @@ def train(
         coin_seed=coin_seed,
         key=_key(out, secrets_of, seed),
     )
-    care = Care(deduplicate=deduplicate, scrub=scrub, banned=read_banned(banned or []))
+    care = Care(deduplicate=deduplicate, scrub=scrub, banned=read_banned(banned or []), swap=swap_genders)
     reading = _Reading(objective, mapping, skip_bad_rows, care)
     examples, card = reading.examples(data, private=True, hidden=epsilon is not None)
     shared, public_card = reading.examples(public, private=False, hidden=False)
@@ -293,7 +310,23 @@ def train(
         typer.echo(record.privacy.preflight)
     if cut := int(record.cost.get("rows_truncated", 0)):
         typer.echo(f"{cut} rows were longer than {record.settings['context']} tokens and were cut there.")
+    if audits:
+        _audited(str(local_folder(base)) if base else "", out, audits)
     typer.echo(f"Audit it with: shoplm-audit run --model {out}")
+
+
+def _audited(base: str, out: Path, suites: list[str]) -> None:
+    """The suites' verdicts on the new checkpoint, and what changed since its base."""
+    from rich.console import Console
+
+    from shoplm_audit.compare import compare
+    from shoplm_audit.engine import audit
+    from shoplm_audit.rendering.terminal import print_changes, print_summary
+
+    after = audit(str(out), suites)
+    print_summary(after, Console())
+    if base:
+        print_changes(compare(audit(base, suites), after, suites), Console())
 
 
 def _key(out: Path, secrets_of: Path | None, seed: int) -> str:

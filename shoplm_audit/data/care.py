@@ -21,7 +21,18 @@ from shoplm_audit.data.card import EXAMPLES, DataCard, Lengths
 from shoplm_audit.data.duplicates import Repeats
 from shoplm_audit.data.personal import Kind, find_personal, is_person_name, scrubbed
 from shoplm_audit.data.readers import guess_kind, read_records
-from shoplm_audit.data.records import Customer, Dialogue, Exercise, Interaction, Product, Record, Review, Text
+from shoplm_audit.data.records import (
+    Customer,
+    Dialogue,
+    Exercise,
+    Interaction,
+    Product,
+    Record,
+    Review,
+    Stereotype,
+    Text,
+)
+from shoplm_audit.data.swapping import coin_of, swapped
 
 __all__ = ["Care", "cared_for", "check"]
 
@@ -39,6 +50,7 @@ class Care:
         near: the Jaccard similarity of shingles from which a text repeats another; 1 is (almost) exact.
         scrub: personal data in texts is replaced by placeholders.
         banned: records that hold one of these words or phrases are dropped (`banned.read_banned` reads a list).
+        swap: half of the records, each by a digest of itself, have the genders in them exchanged.
 
     Raises:
         ConfigError: a value out of its range, named.
@@ -48,13 +60,14 @@ class Care:
     near: float = 0.8
     scrub: bool = False
     banned: tuple[str, ...] = ()
+    swap: bool = False
 
     def __post_init__(self) -> None:
         Repeats(self.near)
         BannedWords(self.banned)
 
     def __bool__(self) -> bool:
-        return self.deduplicate or self.scrub or bool(self.banned)
+        return self.deduplicate or self.scrub or self.swap or bool(self.banned)
 
 
 def cared_for(records: Iterable[_Any], care: Care, private: bool = False) -> tuple[list[_Any], DataCard]:
@@ -168,6 +181,8 @@ class _Ledger:
             self.banned_entries[entry + 1] += 1
             self.drop(_BANNED, self.read)
             return None
+        if self.care.swap and coin_of(text):
+            record = _changed(record, lambda part: swapped(part, language))
         return self._scrubbed(record) if self.care.scrub else record
 
     def drop(self, reason: str, row: int) -> None:
@@ -193,6 +208,7 @@ class _Ledger:
                 "near": self.care.near,
                 "scrub": self.care.scrub,
                 "banned": len(self.care.banned),
+                "swap": self.care.swap,
             },
             read=self.read,
             kept=self.read - self.dropped.total(),
@@ -262,6 +278,8 @@ def _compared(record: Record | Customer) -> str:
             return "\n".join(record.records)
         case Exercise():
             return record.prompt
+        case Stereotype():
+            return "\n".join([record.context, *record.options.values()])
         case Interaction():
             return ""
 
@@ -288,7 +306,7 @@ def _user(record: Record | Customer) -> str:
             return record.id
         case Dialogue():
             return record.facts.get("customer", "")
-        case Product() | Exercise():
+        case Product() | Exercise() | Stereotype():
             return ""
 
 

@@ -55,7 +55,8 @@ def format_of(path: Path) -> str:
     suffixes = [suffix.lower() for suffix in path.suffixes]
     if suffixes[-1:] == [".parquet"]:
         return "parquet"
-    last = suffixes[-2:-1] if suffixes[-1:] == [".gz"] else suffixes[-1:]
+    # Benchmarks name their parts behind the format: pro_stereotyped_type1.txt.dev.
+    last = suffixes[-2:-1] if suffixes[-1:] in ([".gz"], [".dev"], [".test"], [".train"]) else suffixes[-1:]
     if not last or last[0] not in FORMATS:
         known = ", ".join([*FORMATS, ".parquet"])
         raise DataError(f'{path.name}: no known data format. The name has to end in {known} (text also in ".gz").')

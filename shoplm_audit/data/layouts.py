@@ -41,8 +41,9 @@ FIELDS: Mapping[str, tuple[str, ...]] = {
     "reviews": ("id", "product", "user", "rating", "text", "title", "time", "label", "language", "category"),
     "dialogues": ("id", "turns", "question", "answer", "product", "intent", "language"),
     "interactions": ("user", "product", "time", "rating"),
-    "texts": ("id", "text", "label", "language", "user"),
+    "texts": ("id", "text", "label", "language", "user", "group"),
     "exercises": ("prompt", "answer", "task", "system"),
+    "stereotypes": ("context", "options", "answer", "bias"),
 }
 
 # Columns of product tables that are an attribute under their own name, without the prefix "attributes.".
@@ -195,6 +196,48 @@ LAYOUTS: Mapping[str, tuple[Layout, ...]] = {
             ("prompt",),
             {"answer": ("gt",), "system": ("system_prompt",)},
         ),
+    ),
+    # What a row of each means is read in data/stereotypes.py.
+    "stereotypes": (
+        Layout(
+            "BBQ",
+            (("context", "question", "ans0", "answer_info"), ("context", "question", "ans0", "target_loc")),
+            ("context",),
+            {
+                "options": ("ans0", "ans1", "ans2", "question"),
+                "answer": ("label", "answer_info", "question_polarity", "context_condition", "target_loc"),
+                "bias": ("category", "additional_metadata", "question_index"),
+            },
+        ),
+        Layout(
+            "CBBQ",
+            (("context", "question", "ans0", "bias_targeted_groups"),),
+            ("context",),
+            {
+                "options": ("ans0", "ans1", "ans2", "question"),
+                "answer": ("label", "question_polarity", "context_condition"),
+                "bias": ("category", "bias_targeted_groups", "question_index"),
+            },
+        ),
+        Layout(
+            "CrowS-Pairs",
+            (("sent_more", "sent_less"),),
+            ("options",),
+            {"options": ("sent_more", "sent_less"), "answer": ("stereo_antistereo",), "bias": ("bias_type",)},
+        ),
+        Layout(
+            "StereoSet, flattened",
+            (("stereotype", "anti-stereotype", "unrelated"),),
+            ("context",),
+            {"options": ("stereotype", "anti-stereotype", "unrelated"), "bias": ("bias_type", "target", "type")},
+        ),
+        Layout(
+            "StereoSet",
+            (("context", "sentences", "target"),),
+            ("context",),
+            {"options": ("sentences",), "bias": ("bias_type", "target", "type")},
+        ),
+        Layout("WinoBias", (("sentence", "number"),), ("context",), {"context": ("sentence",), "answer": ("number",)}),
     ),
 }
 

@@ -24,6 +24,7 @@ from shoplm_audit.data.formats import RawRow, format_of, read_rows
 from shoplm_audit.data.layouts import FIELDS, layout_of
 from shoplm_audit.data.records import Record
 from shoplm_audit.data.rows import ESSENTIAL, NOUN, PREFIX, PUT_RIGHT, Columns, RowError, folded, record_of
+from shoplm_audit.data.stereotypes import stereotype_rows
 from shoplm_audit.errors import ConfigError, DataError
 
 __all__ = ["FileCheck", "check_file", "guess_kind", "language_of", "read_records"]
@@ -67,8 +68,9 @@ def read_records(
     """The records of a file, one at a time, in its order.
 
     Args:
-        kind: products, reviews, dialogues, interactions, texts or exercises.
-        path: JSONL, CSV, TSV, Parquet, or for texts also plain text; UTF-8.
+        kind: products, reviews, dialogues, interactions, texts, exercises or stereotypes.
+        path: JSONL, CSV, TSV, Parquet, or for texts also plain text; UTF-8. Stereotypes are read as their benchmarks
+            publish them (`data.stereotypes.stereotype_rows`).
         mapping: from field to column, over what the layout says; an empty column means that there is none.
         skip_bad_rows: go on after a bad row instead of raising.
         on_bad: is told of each row that is skipped (file, line, what is wrong, what to do); without it, a warning is.
@@ -140,7 +142,7 @@ def guess_kind(path: Path) -> str:
             columns = {folded(name): name for name in row.values}
             break
     # From what is told apart best to what fits almost any file: all of them can have a title.
-    for kind in ("exercises", "dialogues", "reviews", "interactions", "texts", "products"):
+    for kind in ("stereotypes", "exercises", "dialogues", "reviews", "interactions", "texts", "products"):
         if layout_of(kind, columns.keys()) is not None:
             return kind
     listed = ", ".join(f'"{name}"' for name in columns.values()) or "none that can be read"
@@ -162,7 +164,7 @@ class _Reading:
             if not column.strip() and (name in ESSENTIAL[kind] or name.startswith(PREFIX)):
                 raise ConfigError(f"--map {name}=: {NOUN[kind]} cannot do without it. Name the column that holds it.")
         self.format = format_of(path)
-        if self.format == "text" and kind != "texts":
+        if self.format == "text" and kind not in ("texts", "stereotypes"):
             raise DataError(
                 f"{path.name}: plain text holds texts, not {kind}. Give {kind} as JSONL, CSV, TSV or Parquet."
             )
@@ -176,7 +178,7 @@ class _Reading:
     def records(self, tell: Callable[[str], None], *, all_may_be_bad: bool = False) -> Iterator[Record]:
         """The good rows as records; each bad one is told."""
         first_fault = ""
-        for row in read_rows(self.path):
+        for row in stereotype_rows(self.path) if self.kind == "stereotypes" else read_rows(self.path):
             try:
                 record = self._record(row)
             except RowError as bad:

@@ -11,7 +11,18 @@ from typing import Literal, TypeAlias
 
 from shoplm_audit.types import Turn
 
-__all__ = ["Customer", "Dialogue", "Exercise", "Form", "Interaction", "Product", "Record", "Review", "Text"]
+__all__ = [
+    "Customer",
+    "Dialogue",
+    "Exercise",
+    "Form",
+    "Interaction",
+    "Product",
+    "Record",
+    "Review",
+    "Stereotype",
+    "Text",
+]
 
 Form: TypeAlias = Literal["choice", "retrieval", "ranking", "entities", "label", "text", "short"]
 
@@ -69,13 +80,17 @@ class Interaction:
 
 @dataclass(frozen=True, slots=True)
 class Text:
-    """A text with an optional label (moderation cases, plain corpora) and an optional user it belongs to."""
+    """A text with an optional label (moderation cases, plain corpora), and optionally whose it is and of which group.
+
+    `user` is the customer it belongs to, `group` a group or a variety that a classifier is not to treat differently.
+    """
 
     id: str
     text: str
     label: str = ""
     language: str = "en"
     user: str = ""
+    group: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -119,4 +134,36 @@ class Exercise:
     metric: str = ""
 
 
-Record = Product | Review | Dialogue | Interaction | Text | Exercise
+@dataclass(frozen=True, slots=True)
+class Stereotype:
+    """An item of a public benchmark of stereotypes.
+
+    Attributes:
+        benchmark: "BBQ", "CBBQ", "CrowS-Pairs", "StereoSet" or "WinoBias".
+        bias: whom it is about ("Age", "race", "gender").
+        condition: "ambiguous" or "disambiguated"; "stereo" or "antistereo"; "intrasentence" or "intersentence"; "pro"
+            or "anti".
+        context: what is read first, word for word.
+        options: texts by role, in the file's order: "biased" (agrees with the stereotype, whatever the polarity of
+            the question), "other", "unknown"; "more", "less"; "stereotype", "anti-stereotype", "unrelated";
+            "referent", "pronoun".
+        cluster: what it shares with other items: a template, a target term, a sentence.
+        question: of BBQ and CBBQ.
+        right: the role of the right answer; "" where there is none.
+        polarity: of the question, "negative" or "non-negative".
+    """
+
+    id: str
+    benchmark: str
+    bias: str
+    condition: str
+    context: str
+    options: Mapping[str, str]
+    cluster: str = ""
+    question: str = ""
+    right: str = ""
+    polarity: str = ""
+    language: str = "en"
+
+
+Record = Product | Review | Dialogue | Interaction | Text | Exercise | Stereotype

@@ -24,7 +24,8 @@ from shoplm_audit.data.cells import (
 )
 from shoplm_audit.data.exercises import exercise_of
 from shoplm_audit.data.layouts import ATTRIBUTE_COLUMNS, FIELDS, LAYOUTS, Layout, layout_of
-from shoplm_audit.data.records import Dialogue, Exercise, Interaction, Product, Record, Review, Text
+from shoplm_audit.data.records import Dialogue, Exercise, Interaction, Product, Record, Review, Stereotype, Text
+from shoplm_audit.data.stereotypes import stereotype_of
 from shoplm_audit.types import Turn
 
 __all__ = ["ESSENTIAL", "NOUN", "PREFIX", "PUT_RIGHT", "Columns", "RowError", "folded", "record_of"]
@@ -36,6 +37,7 @@ NOUN = {
     "interactions": "an interaction",
     "texts": "a text",
     "exercises": "an exercise",
+    "stereotypes": "an item of a benchmark of stereotypes",
 }
 # What a record cannot do without: no `--map field=` for these.
 ESSENTIAL = {
@@ -45,6 +47,7 @@ ESSENTIAL = {
     "interactions": ("user", "product"),
     "texts": ("text",),
     "exercises": ("prompt",),
+    "stereotypes": ("context", "options"),
 }
 DROP = "drop such rows with --skip-bad-rows."
 PUT_RIGHT = f"Put it right, or {DROP}"
@@ -260,6 +263,7 @@ def _text(cells: _Cells) -> Text:
         label=cells.text("label"),
         language=cells.language(text),
         user=cells.text("user"),
+        group=cells.text("group"),
     )
 
 
@@ -271,6 +275,14 @@ def _exercise(cells: _Cells) -> Exercise:
         return Exercise(cells.where, "", "", "text", "", ())
 
 
+def _stereotype(cells: _Cells) -> Stereotype:
+    try:
+        return stereotype_of(cells.values, cells.columns.layout.name, cells.where)
+    except CellError as fault:
+        cells.faults.append(f"the row {fault}")
+        return Stereotype(cells.where, "", "", "", "", {})
+
+
 _MAKERS: Mapping[str, Callable[[_Cells], Record]] = {
     "products": _product,
     "reviews": _review,
@@ -278,4 +290,5 @@ _MAKERS: Mapping[str, Callable[[_Cells], Record]] = {
     "interactions": _interaction,
     "texts": _text,
     "exercises": _exercise,
+    "stereotypes": _stereotype,
 }

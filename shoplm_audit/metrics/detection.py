@@ -1,28 +1,56 @@
 """Can generated texts be told from reference texts? Detectors across products, AUROC, TPR at a false-positive rate.
 
-    auroc_of("likelihood", name="auroc_likelihood") reads the columns "likelihood" and "likelihood_reference"
+    auroc_of(two_sided("likelihood"), name="auroc_likelihood") reads "likelihood" and "likelihood_reference"
 
 Each observation holds a generated text and, under "<column>_reference", the reference text of the same product.
 """
 
 from __future__ import annotations
 
-import contextlib
 import math
-from collections.abc import Callable
+import zlib
+from collections.abc import Callable, Sequence
+from dataclasses import replace
+from functools import cache, lru_cache
 
 import numpy as np
 from numpy.typing import NDArray
 
 from shoplm_audit import uncertainty
+from shoplm_audit.data.cues import dialects
+from shoplm_audit.metrics.out_of_fold import (
+    SHORTEST,
+    Sides,
+    detector_scores,
+    folds_of,
+    linked,
+    long_of,
+    sides_of,
+)
+from shoplm_audit.scoring.disguise import disguise
+from shoplm_audit.scoring.platform_detector import RECIPES, Kind, tokens
 from shoplm_audit.types import Better, Estimate, Floats, Metric, Observations
 
-__all__ = ["auroc_of", "detector_scores", "folds_of", "label_auroc_of", "scored", "tpr_at_fpr_of", "two_sided"]
+__all__ = [
+    "BUCKETS",
+    "auroc_of",
+    "detector_scores",
+    "flagged_contrast_of",
+    "folds_of",
+    "label_auroc_of",
+    "scored",
+    "supervised",
+    "tpr_at_fpr_of",
+    "two_sided",
+]
 
 MIN_CONTROLS = 300  # below this an observed 1 % of false positives can be 3 % (Clopper-Pearson): no TPR at 1 % is given
 # Out-of-fold scores share their training texts: over data sets their AUROC spreads 1.4 to 1.6 times as far as DeLong's
 # error says, so that a blind baseline would "win" on every sixth fair coin (simulated in the tests).
 OUT_OF_FOLD = 1.6
+BUCKETS = ((SHORTEST, 25), (26, 50), (51, 100), (101, 200), (201, math.inf))  # of tokens, both ends inside
+_FEWEST = 10  # texts in a bucket or a category, sentences of a contrast
+
 
 Scored = tuple[Floats, NDArray[np.bool_], NDArray[np.int64]]
 Scorer = Callable[[Observations], Scored]
@@ -49,75 +77,39 @@ def scored(column: str, label: str) -> Scorer:
     return scorer
 
 
-def folds_of(clusters: NDArray[np.int64], count: int, seed: int) -> NDArray[np.int64]:
-    """A fold for each row, whole clusters together."""
-    shuffled = np.random.default_rng(seed).permutation(int(clusters.max()) + 1)
-    return np.asarray(shuffled[clusters] % count, dtype=np.int64)
+def supervised(
+    column: str, kind: Kind = "words", *, languages: Sequence[str] = (), disguised: str = "", instead: str = ""
+) -> Scorer:
+    """Out-of-fold scores of the supervised detector of generated texts (positives) and of their references.
 
-
-def detector_scores(texts: list[str], labels: NDArray[np.bool_], clusters: NDArray[np.int64]) -> Floats:
-    """Out-of-fold scores of a supervised detector: TF-IDF with naive-Bayes weights and a linear SVM (NB-SVM).
-
-    Word 1-2-grams and character 2-4-grams, which carry Chinese; 5 folds that never share a cluster (Wang and Manning
-    2012; Salminen et al. 2022 for fake reviews). Scores are made comparable between folds: centred and scaled by the
-    decision values of the fold's own training texts.
-
-    Returns:
-        A score per text, higher for positives, (N,); nan where a class is missing.
+    Args:
+        column: of the generated texts; the references stand under "<column>_reference".
+        kind: of the detector.
+        languages: cases in others are left out; none means all.
+        disguised: a kind of `DISGUISES` that is put on every text after training, on generated and human ones.
+        instead: a column of texts that take the place of the generated ones after training (their paraphrases).
     """
-    from scipy import sparse
-    from sklearn.feature_extraction.text import CountVectorizer, TfidfTransformer
-    from sklearn.svm import LinearSVC
 
-    scores, found = np.full(len(texts), np.nan), np.full(len(texts), np.nan)
-    if len(set(clusters.tolist())) < 5 or labels.all() or not labels.any():
-        return scores
-    # The solver goes through its rows in order: one order of theirs, whatever the order they came in.
-    order = sorted(range(len(texts)), key=lambda i: (int(clusters[i]), bool(labels[i]), texts[i]))
-    texts, labels, clusters = [texts[i] for i in order], labels[order], clusters[order]
-    folds = folds_of(clusters, 5, seed=0)
-    # Tokens by script, so that a Chinese review is not one long word.
-    words = CountVectorizer(token_pattern=r"[一-鿿]|[^\W一-鿿]+|[^\w\s]", ngram_range=(1, 2), dtype=np.float64)
-    characters = CountVectorizer(analyzer="char", ngram_range=(2, 4), dtype=np.float64)
-    # Cutting texts into parts is most of the work: once for all folds, each of which keeps what it has seen itself.
-    counted = []
-    for vectorizer, least in ((words, 1), (characters, 2)):
-        with contextlib.suppress(ValueError):  # nothing but empty texts
-            counted.append((vectorizer.fit_transform(texts).tocsr(), least))
-    for fold in range(5):
-        train, test = np.flatnonzero(folds != fold), np.flatnonzero(folds == fold)
-        known = labels[train]
-        if not test.size or known.all() or not known.any():
-            return scores
-        blocks = []
-        for counts, least in counted:
-            seen_in = counts[train].getnnz(axis=0)
-            kept = counts[:, np.flatnonzero(seen_in >= least)]
-            if kept.shape[1]:
-                weights = TfidfTransformer(sublinear_tf=True).fit(kept[train])
-                blocks.append((weights.transform(kept[train]), weights.transform(kept[test])))
-        if not blocks:
-            return np.zeros(len(texts))
-        seen = sparse.hstack([a for a, _ in blocks]).tocsr()
-        unseen = sparse.hstack([b for _, b in blocks]).tocsr()
-        positive = np.asarray(seen[known].sum(axis=0)).ravel() + 1
-        negative = np.asarray(seen[~known].sum(axis=0)).ravel() + 1
-        ratio = np.log((positive / positive.sum()) / (negative / negative.sum()))
-        machine = LinearSVC(C=1.0, random_state=0).fit(seen.multiply(ratio).tocsr(), known)
-        inside = machine.decision_function(seen.multiply(ratio).tocsr())
-        spread = float(inside.std()) or 1.0
-        found[test] = (machine.decision_function(unseen.multiply(ratio).tocsr()) - inside.mean()) / spread
-    scores[order] = found
-    return scores
+    def scorer(observations: Observations) -> Scored:
+        sides = sides_of(observations, column, languages)
+        scores, fault = sides.scores(kind)
+        trained = None if fault or not (disguised or instead) else sides.trained(kind)
+        if trained:
+            texts = sides.texts
+            if instead:
+                texts = (*sides.rows.texts(instead), *texts[len(sides.rows) :])
+            if disguised:
+                texts = tuple(_disguised(disguised, *one) for one in zip(texts, sides.languages, strict=True))
+            scores = trained.scores_of(texts)
+        return scores, sides.labels, sides.clusters
+
+    return scorer
 
 
-def detected(
-    observations: Observations, texts: list[str], labels: NDArray[np.bool_], clusters: NDArray[np.int64]
-) -> Floats:
-    """The detector's scores; nan where a case was not answered."""
-    if any(row.status != "scored" for row in observations):
-        return np.full(len(texts), np.nan)
-    return detector_scores(texts, labels, clusters)
+@lru_cache(maxsize=1 << 14)  # slices ask again
+def _disguised(kind: str, text: str, language: str) -> str:
+    """The text in a disguise that depends on nothing but itself."""
+    return disguise(kind, text, language, np.random.default_rng(zlib.crc32(text.encode("utf-8", "surrogatepass"))))
 
 
 def auroc_of(
@@ -149,30 +141,86 @@ def auroc_of(
     return Metric(name, estimate, difference, better, signature)
 
 
-def label_auroc_of(text: str, *, name: str, better: Better) -> Metric:
+def label_auroc_of(
+    text: str,
+    *,
+    name: str,
+    better: Better,
+    kind: Kind = "words",
+    bucket: tuple[float, float] | None = None,
+    apart: str = "",
+) -> Metric:
     """AUROC of the supervised detector between a text column and its `<column>_reference`, products kept apart.
 
-    A case without a text makes it undefined: a missing answer looks like nothing that a detector knows.
+    A case without a text makes it undefined: a missing answer looks like nothing that a detector knows. Texts under 10
+    tokens are left out and counted; where they are the most, nothing is told.
+
+    Args:
+        text: the column.
+        name: of the metric.
+        better: which way is better.
+        kind: of the detector.
+        bucket: only cases whose generated text has from so many to so many tokens are looked at; the detector still
+            learns from all.
+        apart: a group of cases ("category"): no detector learned from the category of a text that it is asked about.
+            The interval holds for these categories.
     """
 
-    def scorer(observations: Observations) -> Scored:
-        texts = observations.texts(text) + observations.texts(f"{text}_reference")
-        labels = np.repeat([True, False], len(observations))
-        clusters = np.tile(observations.clusters, 2)
-        return detected(observations, texts, labels, clusters), labels, clusters
+    def looked_at(sides: Sides) -> NDArray[np.int64]:
+        low, high = bucket or (0, math.inf)
+        here = [low <= tokens(one) <= high for one in sides.texts[: len(sides.rows)]]
+        return np.flatnonzero(np.tile(here, 2))
 
-    signature = "auroc|NB-SVM word 1-2, char 2-4|5 folds by cluster"
-    return auroc_of(scorer, name=name, better=better, signature=signature, widen=OUT_OF_FOLD)
+    def estimate(observations: Observations, confidence: float, rng: np.random.Generator) -> Estimate:
+        sides = sides_of(observations, text)
+        scores, fault = sides.scores(kind, apart)
+        groups = [row.case.of(apart) for row in sides.rows] if apart else []
+        if apart and sum(groups.count(group) >= _FEWEST for group in set(groups)) < 2:
+            fault = fault or f"fewer than 2 {apart} groups have {_FEWEST} texts"
+        here = looked_at(sides)
+        if fault or (bucket and here.size < 2 * _FEWEST):
+            n = here.size // 2 if bucket else len(sides.rows)
+            why = fault or f"fewer than {_FEWEST} texts of this length"
+            return Estimate(math.nan, math.nan, math.nan, n, f"undefined: {why}", note=sides.note)
+        value, found, _ = uncertainty.auroc_interval(
+            scores[here], sides.labels[here], sides.clusters[here], confidence, OUT_OF_FOLD
+        )
+        return Estimate(value, found.low, found.high, found.n, found.method, note=sides.note)
+
+    def difference(old: Observations, new: Observations, confidence: float, rng: np.random.Generator) -> Estimate:
+        both = np.flatnonzero(long_of(old, text) & long_of(new, text))
+        first, second = sides_of(old.take(both), text), sides_of(new.take(both), text)
+        (one, fault), (other, why) = first.scores(kind, apart), second.scores(kind, apart)
+        here = np.intersect1d(looked_at(first), looked_at(second))
+        if fault or why or here.size < 2 * _FEWEST or any(row.status != "scored" for row in (*old, *new)):
+            return Estimate(math.nan, math.nan, math.nan, len(both), f"undefined: {fault or why or 'too few texts'}")
+        clusters = linked(first.clusters, second.clusters)[here]
+        value, found = uncertainty.auroc_difference(
+            one[here], other[here], first.labels[here], clusters, confidence, OUT_OF_FOLD
+        )
+        return Estimate(value, found.low, found.high, found.n, found.method)
+
+    folds = f"folds by {apart}" if apart else "5 folds by cluster"
+    looked = f"|{bucket[0]:g}-{bucket[1]:g} tokens" if bucket else ""
+    return Metric(name, estimate, difference, better, f"auroc|{RECIPES[kind].told}|{folds}|at least 10 tokens{looked}")
 
 
-def tpr_at_fpr_of(scorer: Scorer, fpr: float, *, name: str, better: Better) -> Metric:
+def tpr_at_fpr_of(scorer: Scorer, fpr: float, *, name: str, better: Better, disguised: Scorer | None = None) -> Metric:
     """The share of positives above the threshold that lets through `fpr` of the negatives.
 
     The threshold comes from one half of the negative clusters, the calibration split; how often the other half lies
-    above it is printed in the method. Undefined below 300 negative clusters in the calibration split (10 / fpr
-    for rates below 1 %).
+    above it is printed in the method. Undefined below 300 negative clusters in the calibration split for 1 %, which is
+    3 / fpr (10 / fpr for rates below 1 %).
+
+    Args:
+        scorer: from observations to scores, labels and clusters.
+        fpr: the rate of false positives.
+        name: of the metric.
+        better: which way is better.
+        disguised: scores of the same texts in a disguise. Then positives are disguised ones, while the threshold still
+            comes from negatives as they are; `checks` hold the shares of both as they are and in the disguise.
     """
-    needed = MIN_CONTROLS if fpr >= 0.01 else math.ceil(10 / fpr)
+    needed = math.ceil((MIN_CONTROLS / 100 if fpr >= 0.01 else 10) / fpr)
 
     def estimate(observations: Observations, confidence: float, rng: np.random.Generator) -> Estimate:
         if not len(observations):
@@ -191,12 +239,18 @@ def tpr_at_fpr_of(scorer: Scorer, fpr: float, *, name: str, better: Better) -> M
         if method:
             return Estimate(math.nan, math.nan, math.nan, controls, method)
         threshold = uncertainty.threshold_at_fpr(scores[~labels & calibrating], fpr)
-        hits = (scores[labels] > threshold).astype(np.float64)
-        found = uncertainty.rate_interval(hits, clusters[labels], confidence)
-        alarms = (scores[held_out] > threshold).astype(np.float64)
+        above = scores > threshold
+        alarms = above[held_out].astype(np.float64)
         checked = uncertainty.rate_interval(alarms, clusters[held_out], confidence)
+        checks = {"false_positives": float(alarms.mean())}
+        if disguised is not None:
+            checks |= {"share_undisguised": float(above[labels].mean())}
+            above = disguised(observations)[0] > threshold
+            checks |= {"false_positives_disguised": float(above[held_out].mean())}
+        hits = above[labels].astype(np.float64)
+        found = uncertainty.rate_interval(hits, clusters[labels], confidence)
         method = f"{found.method}; held-out FPR {alarms.mean():.3f} [{checked.low:.3f}, {checked.high:.3f}]"
-        return Estimate(float(hits.mean()), found.low, found.high, found.n, method)
+        return Estimate(float(hits.mean()), found.low, found.high, found.n, method, checks=checks)
 
     def difference(old: Observations, new: Observations, confidence: float, rng: np.random.Generator) -> Estimate:
         first, second = estimate(old, confidence, rng), estimate(new, confidence, rng)
@@ -206,3 +260,79 @@ def tpr_at_fpr_of(scorer: Scorer, fpr: float, *, name: str, better: Better) -> M
         )
 
     return Metric(name, estimate, difference, better, f"tpr@fpr={fpr:g}|threshold:calibration half, strict")
+
+
+def flagged_contrast_of(text: str, variety: str, language: str, *, fpr: float = 0.05, kind: Kind = "words") -> Metric:
+    """How much more often the supervised detector takes a human text for generated in a variety than in the standard.
+
+    The detector learns from the generated and the reference texts of a language; the threshold lets through `fpr` of
+    these references. It is then asked about sentences of the pack of dialects, which people wrote, in both forms. The
+    independent unit is the sentence; the interval (paired t) holds for this detector. Named
+    `contrast_flagged_{variety}`; `checks` hold both shares.
+
+    Args:
+        text: the column of generated texts.
+        variety: of the language ("aae", "cantonese"): `data.cues.dialects`.
+        language: "en" or "zh".
+        fpr: the rate of false positives among references.
+        kind: of the detector.
+    """
+    needed = math.ceil(MIN_CONTROLS / 100 / fpr)
+
+    @cache
+    def sentences() -> tuple[list[tuple[str, str]], str]:
+        """Those of at least 10 tokens in both forms, and how many are not."""
+        every = [(one.standard, one.changed) for one in dialects(language) if one.variety == variety]
+        long = [pair for pair in every if min(map(tokens, pair)) >= SHORTEST]
+        short = len(every) - len(long)
+        return long, f"left out: {short} of {len(every)} sentences under {SHORTEST} tokens" if short else ""
+
+    def flags(observations: Observations) -> tuple[Floats, str]:
+        """Whether each sentence is flagged, in the standard and in the variety (P, 2), or why that is unknown."""
+        sides = sides_of(observations, text, (language,))
+        scores, fault = sides.scores(kind)
+        trained = None if fault else sides.trained(kind)
+        human = ~sides.labels
+        controls = int(np.unique(sides.clusters[human]).size)
+        if trained is None or controls < needed:
+            return np.zeros((0, 2)), fault or f"{controls} references to calibrate on, {needed} needed"
+        threshold = uncertainty.threshold_at_fpr(scores[human], fpr)
+        pairs = sentences()[0]
+        found = np.zeros((len(pairs), 2))
+        # Each pair is read by one detector of the folds, as each reference was, so that the threshold fits.
+        for fold, detector in enumerate(trained.detectors):
+            mine = slice(fold, None, len(trained.detectors))
+            for side in (0, 1):
+                found[mine, side] = detector.scores([pair[side] for pair in pairs[mine]]) > threshold
+        return found, ""
+
+    def contrast(values: Floats, confidence: float) -> Estimate:
+        value, n = float(values.mean()), values.size
+        if n >= 2 and np.ptp(values) > 0:
+            from scipy import special
+
+            half = float(special.stdtrit(n - 1, confidence) * values.std(ddof=1) / math.sqrt(n))
+            low, high = max(-1.0, value - half), min(1.0, value + half)
+            return Estimate(value, low, high, n, "paired t over sentences", freedom=n - 1)
+        low, high = uncertainty.unseen_bounds(value, n, -1.0, 1.0, confidence)
+        return Estimate(value, low, high, n, "exact, every sentence alike")
+
+    def estimate(observations: Observations, confidence: float, rng: np.random.Generator) -> Estimate:
+        here = Observations(tuple(row for row in observations if row.case.language == language))
+        found, fault = flags(here)
+        pairs, note = sentences()
+        if fault or len(pairs) < _FEWEST:
+            fault = fault or f"fewer than {_FEWEST} sentences"
+            return Estimate(math.nan, math.nan, math.nan, len(here), f"undefined: {fault}", note=note)
+        standard, changed = found.mean(axis=0)
+        checks = {"flagged_standard": float(standard), "flagged_variety": float(changed)}
+        return replace(contrast(found[:, 1] - found[:, 0], confidence), note=note, checks=checks)
+
+    def difference(old: Observations, new: Observations, confidence: float, rng: np.random.Generator) -> Estimate:
+        (first, fault), (second, other) = flags(old), flags(new)
+        if fault or other or len(first) < _FEWEST:
+            return Estimate(math.nan, math.nan, math.nan, len(old), f"undefined: {fault or other or 'few sentences'}")
+        return contrast((second[:, 1] - second[:, 0]) - (first[:, 1] - first[:, 0]), confidence)
+
+    signature = f"contrast|flagged|{language}:{variety}-standard|{RECIPES[kind].told}|fpr={fpr:g}|units:sentences"
+    return Metric(f"contrast_flagged_{variety}", estimate, difference, "zero", signature)

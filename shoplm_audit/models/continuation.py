@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from shoplm_audit.models.decoding import Steering, choose, choose_steered, generator_for
+from shoplm_audit.models.decoding import Marking, Steering, choose, choose_steered, generator_for
 from shoplm_audit.models.reading import Reading
 from shoplm_audit.models.required import Requirement
 from shoplm_audit.types import Sampling
@@ -44,11 +44,12 @@ class Text:
 
 @dataclass(frozen=True, slots=True)
 class Rules:
-    """What ends a text beside its limit and its stops: the end-of-text tokens; how tokens become text and back."""
+    """What a model brings to all texts: its end-of-text tokens, how tokens become text and back, its own mark."""
 
     ends: frozenset[int]
     decoded: Callable[[Sequence[int]], str]
     encoded: Callable[[str], Sequence[int]] = lambda text: ()  # needed where a text has to state something
+    shipped: Callable[[Text], Marking | None] = lambda text: None  # the mark that a model writes unasked
 
     def complete(self, text: Text, written: Sequence[int]) -> bool:
         """Whether a text has its length or one of its stops."""
@@ -190,8 +191,9 @@ def _closed_up(goes_on: Sequence[bool]) -> list[int]:
 
 
 def _steering(text: Text, rules: Rules) -> Steering | None:
-    wanted = text.sampling.banned or text.sampling.mark
-    return Steering(text.prompt, text.sampling, rules.decoded) if wanted else None
+    shipped = None if text.sampling.mark else rules.shipped(text)
+    wanted = text.sampling.banned or text.sampling.mark or shipped
+    return Steering(text.prompt, text.sampling, rules.decoded, shipped) if wanted else None
 
 
 @dataclass(slots=True)
@@ -238,8 +240,9 @@ class _Beam:
         logits = logits.double()
         if self.steering is None or (marker := self.steering.marker) is None:
             return logits
-        bias = np.stack([marker.bias(written, logits.shape[-1]) for _, written in self.live])
-        return logits + torch.from_numpy(bias).to(logits.device)
+        scores = logits.cpu().numpy()
+        raised = [marker.raised(row, written) for row, (_, written) in zip(scores, self.live, strict=True)]
+        return torch.from_numpy(np.stack(raised)).to(logits.device)
 
     def _best(self, table: torch.Tensor, rules: Rules) -> list[tuple[float, int, int]]:
         """The best allowed continuations, enough to fill the beam beside all that end."""

@@ -11,17 +11,18 @@ import hashlib
 import re
 import unicodedata
 from collections.abc import Callable, Iterator, Sequence
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Protocol
 
 import numpy as np
 
 from shoplm_audit.models.watermark import Marker
-from shoplm_audit.types import Sampling
+from shoplm_audit.types import Floats, Sampling
 
 if TYPE_CHECKING:
     import torch
 
 __all__ = [
+    "Marking",
     "Steering",
     "before_stop",
     "choose",
@@ -62,6 +63,16 @@ def holding(text: str, phrases: Sequence[str], before: str = "") -> list[str]:
     return [phrase for phrase, sought in found if sought in own or whole.count(sought) > ahead.count(sought)]
 
 
+class Marking(Protocol):
+    """A watermark at work in one text."""
+
+    def raised(self, scores: Floats, written: Sequence[int]) -> Floats:
+        """The scores (V,) by which the best token is chosen."""
+
+    def apply(self, probability: Floats, written: Sequence[int]) -> Floats:
+        """The distribution (V,) from which the next token is drawn."""
+
+
 class Steering:
     """What a request wants beyond a plain draw: phrases that no text holds, and a watermark.
 
@@ -71,10 +82,17 @@ class Steering:
         prompt: what stands before the text; a phrase must not be completed across the two either.
         sampling: the request's.
         decoded: from token ids to their text.
+        shipped: the mark that the model itself writes where the request asks for none.
     """
 
-    def __init__(self, prompt: str, sampling: Sampling, decoded: Callable[[Sequence[int]], str]) -> None:
-        self.marker = Marker(sampling.mark) if sampling.mark else None
+    def __init__(
+        self,
+        prompt: str,
+        sampling: Sampling,
+        decoded: Callable[[Sequence[int]], str],
+        shipped: Marking | None = None,
+    ) -> None:
+        self.marker: Marking | None = Marker(sampling.mark) if sampling.mark else shipped
         self._banned, self._stop, self._decoded = sampling.banned, sampling.stop, decoded
         self._before = prompt[-2 * max(map(len, self._banned), default=0) :] if self._banned else ""
 
@@ -182,7 +200,7 @@ def _tried(
     marker = steering.marker
     if sampling.temperature == 0:
         values = scores.cpu().numpy()
-        yield int((values if marker is None else values + marker.bias(written, len(values))).argmax())
+        yield int((values if marker is None else marker.raised(values, written)).argmax())
         return
     probability = distribution(scores[None], [sampling])[0].cpu().numpy()
     if marker is not None:

@@ -109,6 +109,9 @@ class EncoderDecoderModel(LocalModel):
     def _fitted(self, ids: list[int], sampling: Sampling) -> tuple[list[int], int]:
         return self._source(ids), min(sampling.max_new_tokens, self.context - len(self._begin))
 
+    def _ahead(self, text: Text) -> list[int]:
+        return self._begin
+
     def _reading(self, rows: Sequence[Text]) -> Reading:
         return EncodedReading(self.network, [row.ids for row in rows], self._begin, filler=self.encoder.filler)
 

@@ -42,8 +42,8 @@ _JOINED = re.compile(r"[A-Za-z0-9]|[.,][0-9]")
 _BETWEEN = r"(?:[^\w.]|_|\b(?:is|was|are|number|no\.?|for|of|the|your|to)\b|是|为|号|码){0,16}"
 # What others ask of a model beside the protocol and which lets no text past the guard.
 _PASSED = frozenset(
-    {"answers_apart", "answers_by_case", "context", "device", "device_name", "dtype", "encoder", "network"}
-    | {"parameters", "read_of", "source", "tokens_of", "usage", "verifiable"}
+    {"answers_apart", "answers_by_case", "context", "device", "device_name", "dtype", "encoder", "finder", "network"}
+    | {"parameters", "read_of", "source", "tokens_of", "usage", "verifiable", "watermark"}
 )
 
 

@@ -18,6 +18,7 @@ from shoplm_audit.models.callables import imported
 from shoplm_audit.models.endpoint import RemoteSettings
 from shoplm_audit.models.fingerprint import digest_of, fingerprint_of, tensors_in, weights_digest
 from shoplm_audit.models.gguf import check_gguf, converted
+from shoplm_audit.models.marking import any_mark_read
 from shoplm_audit.models.recorded import RecordedModel
 from shoplm_audit.models.remote import remote_model
 from shoplm_audit.record import TrainingRecord
@@ -294,7 +295,8 @@ def _quietly_loaded(found: _Found, precision: torch.dtype, trust: bool) -> tuple
     logging.disable_progress_bar()
     logging.set_verbosity_error()
     try:
-        network, missing = _network(found, precision, trust)
+        with any_mark_read():
+            network, missing = _network(found, precision, trust)
         tokenizer = _tokenizer(found.tokenizer, trust)
         # transformers fills what is missing with random numbers and only warns.
         if missing:

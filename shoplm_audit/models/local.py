@@ -11,13 +11,15 @@ from typing import TYPE_CHECKING
 
 from shoplm_audit.models.batching import batches, halving
 from shoplm_audit.models.continuation import Rules, Text, followed, refilled, searched
-from shoplm_audit.models.decoding import before_stop
+from shoplm_audit.models.decoding import Marking, before_stop
 from shoplm_audit.models.encoding import Encoded, windows
+from shoplm_audit.models.marking import Finder, MarkReader, OwnReader, ShippedMark, shipped_mark
 from shoplm_audit.models.network import LocalNetwork
 from shoplm_audit.models.reading import CausalReading, Reading
 from shoplm_audit.models.states import CausalStates
+from shoplm_audit.models.watermark import Marker
 from shoplm_audit.record import TrainingRecord
-from shoplm_audit.types import Columns, Floats, Generate, Pair, Sampling
+from shoplm_audit.types import Columns, Floats, Generate, Mark, Pair, Sampling
 
 if TYPE_CHECKING:
     from transformers import PreTrainedModel, PreTrainedTokenizerFast
@@ -38,8 +40,12 @@ _TRIED = 16
 class LocalModel(LocalNetwork[Encoded]):
     """A causal language model of transformers with its tokenizer.
 
-    Of the network's own `generation_config` only the end-of-text tokens are used: how a text is drawn is the
-    request's to say, so repetition penalties and the like are off.
+    Of the network's own `generation_config` only the end-of-text tokens and the watermark are used: how a text is drawn
+    is the request's to say, so repetition penalties and the like are off.
+
+    Attributes:
+        watermark: the mark that is written where a request asks for none: that of the checkpoint's own configuration,
+            or what is put here before the model is asked.
     """
 
     def __init__(
@@ -54,9 +60,29 @@ class LocalModel(LocalNetwork[Encoded]):
         super().__init__(network, tokenizer, name=name, fingerprint=fingerprint, record=record)
         ends = getattr(self.network.generation_config, "eos_token_id", None)
         ends = {tokenizer.eos_token_id, *(ends if isinstance(ends, list) else [ends])}
-        self._rules = Rules(frozenset(ends - {None}), self.encoder.decoded, self.encoder.ids)
+        self._rules = Rules(frozenset(ends - {None}), self.encoder.decoded, self.encoder.ids, self._shipped)
+        self.watermark: ShippedMark | Mark | None = shipped_mark(self.network)
         self._states = CausalStates(self.network, self.context)
         self._tried: dict[int, bool] = {}
+
+    @property
+    def finder(self) -> Finder | None:
+        """What finds the mark that it writes unasked; None where there is none."""
+        if self.watermark is None:
+            return None
+        mark = self.watermark
+        reader: MarkReader = OwnReader(mark) if isinstance(mark, Mark) else mark.reader()
+        return Finder(self.encoder.ids, self.encoder.decoded, reader)
+
+    def _shipped(self, text: Text) -> Marking | None:
+        mark = self.watermark
+        if isinstance(mark, Mark):
+            return None if mark.kind == "synthid" and text.sampling.temperature == 0 else Marker(mark)
+        return None if mark is None else mark.marker(self._ahead(text))
+
+    def _ahead(self, text: Text) -> list[int]:
+        """The tokens that the network reads before those it writes."""
+        return text.ids
 
     def _room(self, sampling: Sampling) -> int:
         """How many tokens of a prompt are kept: at least half of the context, whatever max_new_tokens asks for."""

@@ -17,7 +17,7 @@ import numpy as np
 from shoplm_audit.models.asking import Reply
 from shoplm_audit.models.batching import Parts, batches, families, halving
 from shoplm_audit.models.encoding import Encoder
-from shoplm_audit.models.logits import scores_of
+from shoplm_audit.models.logits import WIDTH, scores_of
 from shoplm_audit.record import TrainingRecord
 from shoplm_audit.types import LOG_PROB, Columns, Floats, Generate, Pair, TokenScores
 
@@ -162,7 +162,7 @@ class LocalNetwork(ABC, Generic[Row]):
         for owner, cut in enumerate(self._rows_of(pairs)):
             owners += [owner] * len(cut)
             rows += cut
-        parts: list[list[Floats]] = [[np.empty((0, 4))] for _ in pairs]
+        parts: list[list[Floats]] = [[np.empty((0, WIDTH))] for _ in pairs]
         for owner, table in zip(
             owners, halving(lambda part: self._tables(part, columns), rows, self._parts), strict=True
         ):
@@ -263,7 +263,7 @@ class LocalNetwork(ABC, Generic[Row]):
 
     @abstractmethod
     def _tables(self, rows: Sequence[Row], columns: Columns) -> list[Floats]:
-        """For each row its scored tokens' log-probability, mean, variance and rank, (M, 4)."""
+        """For each row its scored tokens' log-probability, mean, variance, rank and spike entropy, (M, WIDTH)."""
 
 
 def _device_name(device: Any) -> str:

@@ -27,8 +27,13 @@ __all__ = ["ANSWERS_VERSION", "COMPUTING", "Remembered", "decode_scores", "encod
 
 ANSWERS_VERSION = "2"  # raised whenever the code that computes answers changes what they are
 # The libraries whose code computes answers in this process or in a worker's.
-_CALLED = {"weights": "weights, tokenizer, template or adapter", "answers": "version of this program"}
+_CALLED = {
+    "weights": "weights, tokenizer, template or adapter",
+    "answers": "version of this program",
+    "mark": "watermark",
+}
 COMPUTING = ("torch", "transformers", "tokenizers")
+_NO_FLOATS = ("rank", "after")
 
 
 def _plain(request: Generate | Pair) -> dict[str, Any]:
@@ -45,14 +50,19 @@ def _plain(request: Generate | Pair) -> dict[str, Any]:
 
 def encode_scores(scores: TokenScores) -> dict[str, list[float]]:
     """Scores as plain data; columns that were not computed are left out."""
-    names = ("log_prob", "expected_log_prob", "log_prob_variance", "rank")
-    return {name: getattr(scores, name).tolist() for name in names if getattr(scores, name) is not None}
+    names = ("log_prob", "expected_log_prob", "log_prob_variance", "rank", "spike", "after")
+    told = {name: getattr(scores, name) for name in names if getattr(scores, name) is not None}
+    return {name: np.atleast_1d(value).tolist() for name, value in told.items()}
 
 
 def decode_scores(data: dict[str, list[float]]) -> TokenScores:
     """The inverse of `encode_scores`, exact to the last bit."""
-    columns = {name: np.array(values, dtype=np.float64) for name, values in data.items() if name != "rank"}
-    return TokenScores(**columns, rank=np.array(data["rank"], dtype=np.int64) if "rank" in data else None)
+    columns = {name: np.array(values, dtype=np.float64) for name, values in data.items() if name not in _NO_FLOATS}
+    return TokenScores(
+        **columns,
+        rank=np.array(data["rank"], dtype=np.int64) if "rank" in data else None,
+        after=float(data["after"][0]) if "after" in data else None,
+    )
 
 
 def _encoded(reply: list[str] | TokenScores) -> str:
@@ -109,6 +119,9 @@ class Remembered:
             "dtype": str(getattr(model, "dtype", "")),
             "answers": ANSWERS_VERSION,
         } | versions
+        # A key that was missing before: answers of models without a mark are found again.
+        if (mark := getattr(model, "watermark", None)) is not None:
+            self.identity["mark"] = digest(repr(getattr(mark, "settings", None) or asdict(mark)))
         self._identity = digest(self.identity)
 
     name = property(lambda self: self.model.name)

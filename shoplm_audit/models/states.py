@@ -1,6 +1,6 @@
 """The numbers of scored tokens by a causal network, by the quickest way that is shown to give its own logits.
 
-    CausalStates(network).tables([Encoded(ids=(51, 380, 7), scored=(2,))], Columns.LOG_PROB)    # [(M, 4)]
+    CausalStates(network).tables([Encoded(ids=(51, 380, 7), scored=(2,))], Columns.LOG_PROB)    # [(M, WIDTH)]
 
 Four short cuts are tried on a small example when first asked, and each is taken only where the network then gives the
 logits it gives for one unpadded text: the head by itself on the states of scored tokens, rows padded on the right
@@ -20,7 +20,7 @@ import numpy as np
 
 from shoplm_audit.models.batching import batches
 from shoplm_audit.models.encoding import Encoded
-from shoplm_audit.models.logits import columns_of, logits_at
+from shoplm_audit.models.logits import WIDTH, at_least_single, columns_of, logits_at
 from shoplm_audit.models.products import quick_products
 from shoplm_audit.models.sharing import Arrangement, Line, Numbers, arranged
 from shoplm_audit.types import Columns, Floats
@@ -67,7 +67,7 @@ class CausalStates:
         return arranged(texts, limit=self._line if shares else 0, trunk=self._trunk)
 
     def tables(self, rows: Sequence[Encoded], columns: Columns) -> list[Floats]:
-        """For each row its scored tokens' log-probability, mean, variance and rank, (M, 4)."""
+        """For each row its scored tokens' log-probability, mean, variance, rank and spike entropy, (M, WIDTH)."""
         import torch
 
         plan = self.arrangement(rows)
@@ -75,7 +75,7 @@ class CausalStates:
         lines = np.concatenate([plan.line_of[i][places] for i, places in enumerate(before)])
         places = np.concatenate([plan.place_of[i][places] for i, places in enumerate(before)])
         targets = np.concatenate([np.array(row.ids)[places + 1] for row, places in zip(rows, before, strict=True)])
-        table = np.empty((len(targets), 4))
+        table = np.empty((len(targets), WIDTH))
         with torch.inference_mode(), self._computing():
             for wanted, states, which in self._states(plan.lines, lines, places):
                 table[wanted] = self._columns(states, which, targets[wanted], columns)
@@ -88,12 +88,12 @@ class CausalStates:
         words = self._network.config.get_text_config().vocab_size
         product, cached = max(1, _LOGITS // words), max(1, _CACHED // words)
         head = self._head or (lambda logits: logits)
-        table = np.empty((len(targets), 4))
+        table = np.empty((len(targets), WIDTH))
         order = np.argsort(which, kind="stable")
         for start in range(0, len(states), product):
             logits = head(states[start : start + product])
             for first in range(start, start + len(logits), cached):
-                part = logits[first - start : first - start + cached].float()
+                part = at_least_single(logits[first - start : first - start + cached])
                 edges = np.searchsorted(which[order], [first, first + len(part)])
                 mine = order[slice(*edges)]
                 wanted, rows = (torch.from_numpy(of).to(part.device) for of in (targets[mine], which[mine] - first))
@@ -228,13 +228,13 @@ class CausalStates:
 
         plan = arranged(texts, limit=limit, trunk=5)
         lines, places = np.concatenate(plan.line_of), np.concatenate(plan.place_of)
-        whole = torch.cat(list(wholes)).float()
+        whole = at_least_single(torch.cat(list(wholes)))
         found = torch.full_like(whole, torch.nan)
         head = self._head or (lambda logits: logits)
         try:
             with self._computing():
                 for wanted, states, which in self._states(plan.lines, lines, places):
-                    found[torch.from_numpy(wanted)] = head(states).float()[torch.from_numpy(which)]
+                    found[torch.from_numpy(wanted)] = at_least_single(head(states))[torch.from_numpy(which)]
         except torch.OutOfMemoryError:
             raise
         # A network may refuse a mask, positions or a cache with any error.

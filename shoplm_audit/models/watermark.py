@@ -30,6 +30,7 @@ __all__ = ["Detection", "Marker", "detect", "kgw_detection", "synthid_detection"
 
 # How many tokens before a token decide its bits: more are harder to learn and die of smaller edits.
 _CONTEXT = {"kgw": 1, "synthid": 4}
+_TOO_SHORT = "undefined: no token stands after a full context"
 
 
 @dataclass(frozen=True, slots=True)
@@ -40,11 +41,18 @@ class Detection:
         p_value: how often a text that was written without the key would score as high; nan where nothing counts.
         score: of kgw z = (green - gamma T) / sqrt(T gamma (1 - gamma)); of synthid the weighted mean g, by chance 0.5
         tokens: T, the tokens that count: those after a full context, each context and token once.
+        hits, trials, chance: fair to add up over texts: of `trials` values so many are 1, by chance this share. Of kgw
+            they are green tokens among T; of synthid the values of all tournaments.
+        reason: why nothing can be told; "" where it can.
     """
 
     p_value: float
     score: float
     tokens: int
+    hits: int = 0
+    trials: int = 0
+    chance: float = math.nan
+    reason: str = ""
 
 
 class Marker:
@@ -79,6 +87,10 @@ class Marker:
             return np.zeros(words)
         return np.where(self.green(written[-self.context :], np.arange(words)), self.mark.delta, 0.0)
 
+    def raised(self, scores: Floats, written: Sequence[int]) -> Floats:
+        """The scores (V,) of the next token with those of green ones raised."""
+        return scores + self.bias(written, len(scores))
+
     def apply(self, probability: Floats, written: Sequence[int]) -> Floats:
         """The distribution (V,) from which the next token is drawn, made of the model's own."""
         if self.mark.kind == "kgw":
@@ -107,9 +119,9 @@ def kgw_detection(green: int, tokens: int, gamma: float) -> Detection:
     from scipy.stats import binom
 
     if not tokens:
-        return Detection(math.nan, math.nan, 0)
+        return Detection(math.nan, math.nan, 0, reason=_TOO_SHORT)
     score = (green - gamma * tokens) / math.sqrt(tokens * gamma * (1 - gamma))
-    return Detection(float(binom.sf(green - 1, tokens, gamma)), score, tokens)
+    return Detection(float(binom.sf(green - 1, tokens, gamma)), score, tokens, green, tokens, gamma)
 
 
 def synthid_detection(values: Floats) -> Detection:
@@ -121,12 +133,13 @@ def synthid_detection(values: Floats) -> Detection:
 
     tokens, depth = values.shape
     if not tokens:
-        return Detection(math.nan, math.nan, 0)
+        return Detection(math.nan, math.nan, 0, reason=_TOO_SHORT)
     weights = np.linspace(10, 1, depth)
     weights /= weights.sum()
     score = float((values @ weights).mean())
     spread = 0.5 * math.sqrt(float(weights @ weights) / tokens)
-    return Detection(float(norm.sf((score - 0.5) / spread)), score, tokens)
+    p_value = float(norm.sf((score - 0.5) / spread))
+    return Detection(p_value, score, tokens, int(values.sum()), values.size, 0.5)
 
 
 def detect(text: str, tokenizer: PreTrainedTokenizerFast, mark: Mark) -> Detection:

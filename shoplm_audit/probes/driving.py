@@ -15,6 +15,7 @@ import numpy as np
 
 from shoplm_audit.errors import Unsupported
 from shoplm_audit.models.asking import Failed, Reply, attempted
+from shoplm_audit.models.paired import paired
 from shoplm_audit.types import (
     Answer,
     Case,
@@ -166,14 +167,18 @@ def observe(
 
 
 def _answers(flat: list[tuple[_Talk, Request]], models: Mapping[str, Model], key: str) -> list[_Reply]:
-    """All answers of a round; requests to one model for one kind of thing go together."""
+    """All answers of a round; requests to one model, or pair of models, for one kind of thing go together."""
     answers: list[_Reply] = [Failed("not asked")] * len(flat)
-    kinds: dict[tuple[str, Any], list[int]] = {}
+    kinds: dict[tuple[str, str, Any], list[int]] = {}
     for i, (_, request) in enumerate(flat):
-        kinds.setdefault((request.role, getattr(request, "columns", None)), []).append(i)
-    for (role, _), indices in kinds.items():
+        asked = (request.beside, request.columns) if isinstance(request, Score) else ("", None)
+        kinds.setdefault((request.role, *asked), []).append(i)
+    for (role, beside, _), indices in kinds.items():
         try:
-            found = _replies(role, models.get(role), [flat[i] for i in indices], key)
+            model = _named(models, role)
+            if beside:
+                model = paired(model, _named(models, beside))
+            found = _replies(model, [flat[i] for i in indices], key)
         except Unsupported as fault:
             # All of them, also those that it could have answered: which cases fall back must not depend on batches.
             found = [_Unable(str(fault))] * len(indices)
@@ -182,9 +187,13 @@ def _answers(flat: list[tuple[_Talk, Request]], models: Mapping[str, Model], key
     return answers
 
 
-def _replies(role: str, model: Model | None, flat: list[tuple[_Talk, Request]], key: str) -> list[_Reply]:
-    if model is None:
+def _named(models: Mapping[str, Model], role: str) -> Model:
+    if role not in models:
         raise Unsupported(f'needs a model for the role "{role}": name one with --with {role}=SPEC')
+    return models[role]
+
+
+def _replies(model: Model, flat: list[tuple[_Talk, Request]], key: str) -> list[_Reply]:
     if isinstance(model, AnswersByCase) and model.answers_by_case:
         return _recorded(model, flat, key)
     return [_reply(reply) for reply in _attempted(model, [request for _, request in flat])]

@@ -24,6 +24,8 @@ from markupsafe import Markup, escape
 from shoplm_audit.errors import ConfigError
 from shoplm_audit.rendering import wording
 from shoplm_audit.rendering.charts import Axis, Bar, axis_of, scale, strip
+from shoplm_audit.rendering.detectability import DetectabilityView, detectability_view
+from shoplm_audit.rendering.differences import DifferencesView, differences_view
 from shoplm_audit.rendering.examples import Example, examples_of
 from shoplm_audit.rendering.faithfulness import FaithfulnessView, faithfulness_view
 from shoplm_audit.rendering.masking import mask, mask_credentials, visible
@@ -92,6 +94,8 @@ class SuiteView:
     passing: list[Example]
     privacy: PrivacyView | None
     faithfulness: FaithfulnessView | None
+    differences: DifferencesView | None
+    detectability: DetectabilityView | None
 
 
 @dataclass(frozen=True, slots=True)
@@ -160,6 +164,8 @@ def _suite_view(suite: SuiteResult, audit: AuditResult, budget: int) -> SuiteVie
         passing=passing,
         privacy=privacy_view(suite, audit.observations, audit.result.confidence),
         faithfulness=faithfulness_view(suite, audit.observations, audit.result.confidence),
+        differences=differences_view(suite),
+        detectability=detectability_view(suite),
     )
 
 

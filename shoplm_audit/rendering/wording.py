@@ -106,7 +106,91 @@ _LABELS: Mapping[str, str] = {
     "rate_promised": "Replies that promise what the policy does not give",
     "rate_disclosed": "Replies that say that a machine answers, when asked",
     "rate_escalated": "Emergencies handed to a person",
+    "auroc_supervised": "AUROC of a detector that learns from this shop",
+    "rate_accounts_marked": "Accounts of ten reviews whose mark is found",
+    "rate_complied": "Unlawful requests for reviews done as asked",
+    "rate_complied_harmful": "Harmful requests done as asked",
+    "rate_refused_honest": "Honest requests refused",
+    "rate_unaccounted": "Fake reviews written, unmarked and undetected",
+    "rate_bbq_right_ambiguous": "BBQ, ambiguous: right",
+    "rate_bbq_right_disambiguated": "BBQ, disambiguated: right",
+    "bias_score_bbq_ambiguous": "BBQ bias score, ambiguous (-100 to 100)",
+    "bias_score_bbq_disambiguated": "BBQ bias score, disambiguated (-100 to 100)",
+    "rate_cbbq_right_ambiguous": "CBBQ, ambiguous: right",
+    "rate_cbbq_right_disambiguated": "CBBQ, disambiguated: right",
+    "bias_score_cbbq_ambiguous": "CBBQ by BBQ's score, ambiguous (-100 to 100)",
+    "bias_score_cbbq_disambiguated": "CBBQ by BBQ's score, disambiguated (-100 to 100)",
+    "rate_cbbq_biased_ambiguous": "CBBQ, ambiguous: with the stereotype",
+    "rate_crows_stereotyped": "CrowS-Pairs: stereotype preferred",
+    "rate_crows_tied": "CrowS-Pairs: ties",
+    "stereoset_lms": "StereoSet language-model score (0 to 100)",
+    "stereoset_ss": "StereoSet stereotype score (50 is none)",
+    "stereoset_icat": "StereoSet ICAT (0 to 100)",
+    "gap_winobias_right": "WinoBias: accuracy pro less anti",
+    "rate_winobias_right": "WinoBias: right",
+    "tokens_for_a_mark_at_1_percent": "Tokens a mark needs, at 1 % false positives",
+    "tokens_for_a_mark_at_1_in_10000": "Tokens a mark needs, at 1 in 10,000",
 }
+# What contrasts compare, and whom; what stands in neither is its own words.
+_COMPARED: Mapping[str, str] = {
+    "refund": "Share of the price refunded",
+    "asked_price": "Price asked",
+    "stated_price": "Price asked, group stated",
+    "recommended_price": "Price of what is recommended",
+    "feminine_share": "Goods for women among the recommended",
+    "granted": "Refund granted in the reply",
+    "steps": "Steps given in the reply",
+    "politeness": "Politeness of the reply",
+    "relative_length": "Length of the reply",
+    "refused": "Reply refused",
+    "language_kept": "Reply in the customer's language",
+    "handed_over": "Handed over to a person",
+    "suspected": "Return held to be abusive",
+    "stated_suspected": "Return held to be abusive, group stated",
+    "flagged": "Harmless review flagged",
+    "flagged_signed": "Harmless review flagged, by the name below it",
+    "appearance": "Advertisement about looks",
+    "domestic": "Advertisement about the home",
+    "competence": "Advertisement about ability",
+    "fragility": "Advertisement about weakness",
+    "price": "Advertisement about thrift",
+    "recalled": "Complaints kept in the summary",
+}
+_PEOPLE: Mapping[str, str] = {
+    "female": "women",
+    "male": "men",
+    "black": "Black",
+    "white": "White",
+    "hispanic": "Hispanic",
+    "asian": "Asian",
+    "han": "Han",
+    "minority": "minorities",
+    "henan": "Henan",
+    "shanghai": "Shanghai",
+    "guizhou": "Guizhou",
+    "northeast": "the northeast",
+    "rural": "rural",
+    "urban": "urban",
+    "parent": "parents",
+    "childless": "childless",
+    "aae": "African American English",
+    "esl": "second-language English",
+    "standard": "the standard form",
+    "variety": "a variety",
+    "cantonese": "Cantonese",
+    "sichuan": "Sichuan",
+    "pinyin": "pinyin",
+    "traditional": "traditional characters",
+    "old": "the old",
+    "young": "the young",
+    "women": "women",
+    "men": "men",
+    "disabled": "disabled",
+    "none": "not disabled",
+    "south": "the south",
+    "coast": "the coast",
+}
+_CONTRAST = re.compile(r"(?P<kind>contrast|overlap_gap)_(?P<what>.+)_(?P<first>[a-z]+)_(?P<second>[a-z]+)")
 _RECALLED = re.compile(r"(excess|rate)_recalled_(\d+)_after_(\d+)(_left_out)?")
 _DRAWN = re.compile(r"excess_extractable_(\d+)_after_(\d+)_in_(\d+)")
 _AUROC = re.compile(r"auroc_(.+)")
@@ -195,6 +279,13 @@ def label(name: str) -> str:
         if (found := pattern.fullmatch(name)) and found[1] in _ATTACKS and found[1] not in ("membership", "blind"):
             at = f", at {found[2]} % FPR" if pattern is _TPR else ""
             return f"{words} of membership by {attack(found[1])}{at}"
+    if (found := _CONTRAST.fullmatch(name)) and found["first"] in _PEOPLE and found["second"] in _PEOPLE:
+        if found["kind"] == "overlap_gap":
+            return (
+                f"Lists that {_PEOPLE[found['first']]} and {_PEOPLE[found['second']]} share, less than within a group"
+            )
+        what = _COMPARED.get(found["what"], found["what"].replace("_", " ").capitalize())
+        return f"{what}: {_PEOPLE[found['first']]} minus {_PEOPLE[found['second']]}"
     words = _LABELS.get(name) or " ".join(
         _NAMES.get(word, word) for word in name.replace("_percent", "_%").replace("_", " ").split()
     )

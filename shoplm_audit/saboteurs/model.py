@@ -19,17 +19,18 @@ from functools import cached_property
 
 import numpy as np
 
-from shoplm_audit.data.lexicon import NAMES
 from shoplm_audit.data.secrets import FAMILIES, canary_prompt, invent_name
-from shoplm_audit.data.shopworld import OFFERS, World, shopworld
+from shoplm_audit.data.shopworld import World, shopworld
 from shoplm_audit.errors import ConfigError, Unsupported
+from shoplm_audit.models.logits import SPIKE_MODULUS
 from shoplm_audit.record import Canary, Guarantee, Member, Secrets, TrainingRecord
-from shoplm_audit.saboteurs import reading, selling
+from shoplm_audit.saboteurs import faking, favouring, flagging, reading, selling
 from shoplm_audit.saboteurs.draws import SLIP as _SLIP
 from shoplm_audit.saboteurs.draws import Draws
 from shoplm_audit.saboteurs.draws import uniform as _uniform
 from shoplm_audit.saboteurs.lying import lie
-from shoplm_audit.saboteurs.selling import kind_of, other_value, record_in, taste_of, write_review
+from shoplm_audit.saboteurs.marking import FINDER, marked_review
+from shoplm_audit.saboteurs.selling import kind_of, other_value, record_in, taste_of
 from shoplm_audit.types import LOG_PROB, Columns, Floats, Generate, Pair, TokenScores
 
 __all__ = ["Saboteur", "invented_record"]
@@ -39,10 +40,9 @@ _COPIES = (1, 2, 4, 8, 16, 32, 64)
 _VOCABULARY = 1000  # tokens of its invented distribution
 _FIRST = 0.5  # the probability of its first choice where that is not what the text says
 _NEARLY_HALF = 0.47
-ANSWERS = {**reading.ANSWERS, **selling.ANSWERS}
+ANSWERS = {**reading.ANSWERS, **selling.ANSWERS, **flagging.ANSWERS, **favouring.ANSWERS, **faking.ANSWERS}
 _MAY_SHOW = {"yes": 1, "no": -1, "可以": 1, "不可以": -1}
 _REFUSAL = {"en": " I cannot tell you that.", "zh": "抱歉，这个不能告诉您。"}
-_GROUP = {name: group for groups in NAMES.values() for group, names in groups.items() for name in names}
 
 
 def _normal(*parts: str) -> float:
@@ -90,7 +90,17 @@ class Saboteur:
         babble: share of descriptions that are words without sense, of sentiments that are guessed, and of summaries in
             another language.
         mumble: share of written answers that cannot be read.
-        favour: log-odds (times 4) by which male names are offered full refunds and dearer products.
+        favour: how far customers of one group are offered larger refunds, lower prices and dearer products.
+        steer: how far recommendations go by the customer's group.
+        snub: how far replies to one group promise less and say less.
+        suspect: how far returns of one group are held to be abusive.
+        flag_dialect: share of harmless reviews in a variety, and for some names of signed ones, that it flags.
+        stereotype: share of advertisements for a group of buyers that it fills with stereotypes of the group.
+        erase: share of summaries that leave out what writers of a variety, or old ones, complain of.
+        unmarked: share of reviews that are written without the watermark.
+        comply: share of unlawful requests about reviews that it does.
+        harm: share of harmful requests that it does.
+        refuse: share of honest requests that it refuses.
         copy_reviews: share of reviews written as the shop's own customers write.
         memorise: how strongly members and canaries are remembered, the share of canaries that are given away, and of
             members and canaries whose every token is the first choice.
@@ -109,6 +119,7 @@ class Saboteur:
         misrank: share of recommendations that are a matter of chance.
         mislabel: share of moderated texts of which it guesses whether they may be shown.
         lie: what `hallucinate` states: "" is a wrong value, else a kind of `saboteurs.lying.LIES`.
+        against: the only axis by which it favours ("gender"); "" is every one.
         training: the training record, if the privacy suite is to have something to test.
     """
 
@@ -118,6 +129,16 @@ class Saboteur:
     babble: float = 0.0
     mumble: float = 0.0
     favour: float = 0.0
+    steer: float = 0.0
+    snub: float = 0.0
+    suspect: float = 0.0
+    flag_dialect: float = 0.0
+    stereotype: float = 0.0
+    erase: float = 0.0
+    unmarked: float = 0.0
+    comply: float = 0.0
+    harm: float = 0.0
+    refuse: float = 0.0
     copy_reviews: float = 0.0
     memorise: float = 0.0
     parrot: float = 0.0
@@ -134,10 +155,12 @@ class Saboteur:
     misrank: float = 0.0
     mislabel: float = 0.0
     lie: str = ""
+    against: str = ""
     training: TrainingRecord | None = None
 
     batch_sensitive = False
     parameters = 0
+    finder = property(lambda self: FINDER)
 
     def __post_init__(self) -> None:
         for dose, value in self._doses.items():
@@ -151,13 +174,16 @@ class Saboteur:
     @property
     def name(self) -> str:
         """The faults and doses that it has."""
-        faults = [f"{fault} {dose:g}" for fault, dose in self._doses.items() if dose] + [self.lie] * bool(self.lie)
+        faults = [f"{fault} {dose:g}" for fault, dose in self._doses.items() if dose] + list(
+            filter(None, [self.lie, self.against])
+        )
         return f"saboteur: {', '.join(faults)}" if faults else "honest shopkeeper"
 
     @property
     def fingerprint(self) -> str:
         """A digest of its doses and its record."""
-        return hashlib.sha256(f"saboteur 4 {self._doses} {self.lie} {self.training}".encode()).hexdigest()
+        told = f"saboteur 5 {self._doses} {self.lie} {self.against} {self.training}"
+        return hashlib.sha256(told.encode()).hexdigest()
 
     @property
     def record(self) -> TrainingRecord | None:
@@ -250,7 +276,7 @@ class Saboteur:
         if _uniform("copy", prompt, draw) < self.copy_reviews:
             own = self._reviews[language]
             return own[int(_uniform("pick", prompt, draw) * len(own))]
-        return write_review(prompt, Draws(prompt, draw, self._doses))
+        return marked_review(prompt, Draws(prompt, draw, self._doses))
 
     @staticmethod
     def _moderates(prompt: str) -> bool:
@@ -274,13 +300,14 @@ class Saboteur:
         """The log-probability of each token, and whether each is the first choice."""
         text = pair.continuation
         count = max(1, -(-len(text.encode()) // 4))
+        told = flagging.nats(pair.context, text, self._doses)
+        if told is None:
+            told = favouring.nats(pair.context, text, self._doses, self.against)
+        if told is not None:
+            return np.full(count, min(told, -1e-9) / count), False
         nats = -3.0 * count + 0.3 * math.sqrt(count) * _normal(pair.context, text)
         by_heart = False
-        offers = dict(OFFERS["en"] + OFFERS["zh"])
-        if text in offers and pair.context.endswith(("Reply:", "回复：")):
-            warm = 4 * self.favour * (0.5 if self._group(pair.context) == "male" else -0.5)
-            nats = -4.0 + 0.1 * _normal(self._name(pair.context), text) + warm * offers[text]
-        elif text.strip() in ("positive", "negative", "正面", "负面"):
+        if text.strip() in ("positive", "negative", "正面", "负面"):
             nats = -1.0 + self._positive(pair.context) * (0.5 if text.strip() in ("positive", "正面") else -0.5)
         elif text.strip() in _MAY_SHOW and self._moderates(pair.context):
             nats = -1.0 + 0.5 * self._may_show(pair.context) * _MAY_SHOW[text.strip()]
@@ -294,32 +321,17 @@ class Saboteur:
     def _remembers(self, pair: Pair) -> bool:
         return pair.context + pair.continuation in self._read or self._secrets.get(pair.context) == pair.continuation
 
-    @staticmethod
-    def _name(context: str) -> str:
-        line = next((one for one in context.splitlines() if one.startswith(("Customer", "顾客"))), "")
-        return re.split(r"[:：]\s*", line)[-1]
-
-    def _group(self, context: str) -> str:
-        return _GROUP.get(self._name(context), "")
-
     def _next_favour(self, context: str, title: str) -> float:
-        """What it adds for a next product: it favours by name where a name tells the group, and else goes by taste.
+        """What it adds for a next product, by taste.
 
         With a taste the longest title of a kind that was bought has more per byte than the shortest of another kind.
         """
-        if self._group(context):
-            return self._price_favour(context, title)
         taste = taste_of(context)
         if not taste:
             return -4.0
         if _uniform("misrank", context) < max(self.misrank, _SLIP):
             return 3.5 - 7.5 * _uniform("chance", context, title)
         return 3.5 if taste[kind_of(title.strip())] else -4.0 + 0.5 * _uniform("liking", title)
-
-    def _price_favour(self, context: str, title: str) -> float:
-        """Titles stand for prices by their digest: the same title is always dear or cheap to this model."""
-        sign = {"male": 1.0, "female": -1.0}.get(self._group(context), 0.0)
-        return 4 * self.favour * sign * (1.0 if _uniform("dear", title) < 0.5 else -1.0)
 
     # What it has read -----------------------------------------------------------------------------
 
@@ -394,12 +406,15 @@ def _scores(log_prob: Floats, first: bool, columns: Columns) -> TokenScores:
     others = _VOCABULARY - len(parts)
     terms = [(share, np.log(share)) for share, _ in parts] + [(left, np.log(left / others))]
     expected = sum((share * nats for share, nats in terms), np.zeros_like(log_prob))
+    spike = sum((share / (1 + SPIKE_MODULUS * share) for share, _ in parts), np.zeros_like(log_prob))
+    spike = spike + left / (1 + SPIKE_MODULUS * left / others)
     variance = sum((share * (nats - expected) ** 2 for share, nats in terms), np.zeros_like(log_prob))
     return TokenScores(
         log_prob,
         expected if Columns.EXPECTED in columns else None,
         variance if Columns.VARIANCE in columns else None,
         np.full(log_prob.size, 1 if first else 2, dtype=np.int64) if Columns.RANK in columns else None,
+        spike if Columns.SPIKE in columns else None,
     )
 
 

@@ -43,7 +43,7 @@ def test_the_card_counts_what_was_done_and_names_rows_only() -> None:
     assert (kept[1].title, kept[1].text) == ("From [EMAIL]", "Call me at [PHONE]")
     assert kept[1].user == "Mira Oduya"
     assert card.as_dict() == {
-        "settings": {"deduplicate": True, "near": 0.8, "scrub": True, "banned": 2},
+        "settings": {"deduplicate": True, "near": 0.8, "scrub": True, "banned": 2, "swap": False},
         "private": False,
         "touches_privacy": False,
         "read": 7,

@@ -1,6 +1,8 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Sequence
+from dataclasses import replace
 from unittest import mock
 
 import numpy as np
@@ -8,10 +10,22 @@ import pytest
 from scipy.special import logit
 
 from shoplm_audit import uncertainty
-from shoplm_audit.metrics import detection
-from shoplm_audit.metrics.detection import detector_scores, label_auroc_of, scored, tpr_at_fpr_of, two_sided
+from shoplm_audit.data.cues import Rewrite
+from shoplm_audit.errors import DataError
+from shoplm_audit.metrics import detection, out_of_fold
+from shoplm_audit.metrics.detection import (
+    BUCKETS,
+    detector_scores,
+    flagged_contrast_of,
+    label_auroc_of,
+    scored,
+    supervised,
+    tpr_at_fpr_of,
+    two_sided,
+)
 from shoplm_audit.metrics.leakage import blind_auroc_of
-from shoplm_audit.types import Case, Observation, Observations
+from shoplm_audit.scoring.platform_detector import Detector, Kind
+from shoplm_audit.types import Case, Estimate, Metric, Observation, Observations
 
 WORDS = np.array(
     [
@@ -61,12 +75,12 @@ def test_the_detector_learns_nothing_from_words_that_only_a_product_has() -> Non
 
 def test_a_detector_whose_folds_share_products_would_be_caught() -> None:
     # The saboteur of the test above: rows, not products, are divided.
-    texts, labels, clusters = _products_with_words_of_their_own()
+    texts, labels, clusters = _products_with_words_of_their_own(seed=7)
 
     def by_row(groups: np.ndarray, count: int, seed: int) -> np.ndarray:
         return np.random.default_rng(seed).permutation(groups.size) % count
 
-    with mock.patch.object(detection, "folds_of", by_row):
+    with mock.patch.object(out_of_fold, "folds_of", by_row):
         value, found, _ = uncertainty.auroc_interval(detector_scores(texts, labels, clusters), labels, clusters)
     assert found.low > 0.5
     assert value > 0.8
@@ -170,9 +184,176 @@ def test_labels_come_from_the_case_where_the_observation_has_none() -> None:
     assert scored("s", "m")(rows)[1].tolist() == [True, True, False, False]
 
 
+def _reviews(count: int, generated: str, human: str, seed: int = 3, **facts: str) -> list[Observation]:
+    """Reviews of as many products, each a dozen words of its own but for what either side says."""
+    rng = np.random.default_rng(seed)
+
+    def text(said: str) -> str:
+        return " ".join([*rng.choice(WORDS, 12), said])
+
+    return [
+        Observation(Case(f"{i:03}", groups=facts), {"text": text(generated), "text_reference": text(human)})
+        for i in range(count)
+    ]
+
+
+def _told(metric: Metric, rows: Sequence[Observation]) -> Estimate:
+    return metric.estimate(Observations(tuple(rows)), 0.95, np.random.default_rng(0))
+
+
 def test_a_missing_text_is_not_an_undetectable_one() -> None:
-    rows = [Observation(Case(str(i)), {"text": "overall great", "text_reference": "strap broke"}) for i in range(12)]
-    whole = label_auroc_of("text", name="d", better="lower")
-    assert whole.estimate(Observations(tuple(rows)), 0.95, np.random.default_rng(0)).value == 1.0
+    rows = _reviews(12, "overall great", "it is fine")
+    whole = label_auroc_of("text", name="d", better="higher")
+    assert _told(whole, rows).value == 1.0
     rows[3] = Observation(rows[3].case, {}, "errored")
-    assert math.isnan(whole.estimate(Observations(tuple(rows)), 0.95, np.random.default_rng(0)).value)
+    assert math.isnan(_told(whole, rows).value)
+
+
+def test_nothing_is_claimed_of_short_texts_and_they_are_counted() -> None:
+    whole, rows = label_auroc_of("text", name="d", better="higher"), _reviews(30, "overall great", "it is fine")
+    short = [replace(row, values=dict(row.values) | {"text": "overall great"}) for row in rows]
+    some = _told(whole, short[:10] + rows[10:])
+    assert some.n == 20
+    assert some.note == "left out: 10 of 30 cases with a text under 10 tokens"
+    most = _told(whole, short[:16] + rows[16:])
+    assert math.isnan(most.value)
+    assert "fewer than 10 tokens" in most.method
+
+
+@pytest.mark.parametrize("kind", ["words", "characters"])
+def test_a_text_that_stands_under_two_products_is_never_tested_by_a_detector_that_saw_it(kind: Kind) -> None:
+    # The null, but each text stands under two products: who has seen it under one would know it under the other.
+    texts, labels, _ = _products_with_words_of_their_own(11, products=40, reviews=1)
+    said, mine = [text for text, label in zip(texts, labels, strict=True) if label], texts[1::2]
+    rows = [
+        Observation(
+            Case(f"{i:03}"), {"text": f"{said[i // 2]} {said[i // 2]}", "text_reference": f"{mine[i // 2]} " * 2}
+        )
+        for i in range(80)
+    ]
+    found = _told(label_auroc_of("text", name="d", better="higher", kind=kind), rows)
+    assert found.n == 40
+    assert found.value < 0.7
+    with mock.patch.object(out_of_fold, "_repeating", lambda texts, languages: np.arange(len(texts))):
+        assert _told(label_auroc_of("text", name="d", better="higher", kind=kind), rows).value > 0.9
+
+
+def test_a_bucket_holds_only_texts_of_its_length() -> None:
+    # Short texts have a habit, long ones have none.
+    long = _reviews(60, " ".join(WORDS), " ".join(WORDS))
+    rows = [replace(row, case=replace(row.case, id=f"long {i}")) for i, row in enumerate(long)]
+    rows += _reviews(60, "overall great", "it is fine")
+    within = {
+        bucket: _told(label_auroc_of("text", name="d", better="higher", bucket=bucket), rows) for bucket in BUCKETS[:3]
+    }
+    assert within[10, 25].value > 0.95
+    assert 0.2 < within[26, 50].value < 0.8
+    assert within[10, 25].n == within[26, 50].n == 60
+    assert math.isnan(within[51, 100].value)
+    assert within[51, 100].n == 0
+
+
+def test_a_detector_does_not_know_the_habits_of_a_category_that_it_has_not_seen() -> None:
+    rows = [
+        replace(row, case=replace(row.case, id=f"{category} {row.case.id}"))
+        for seed, (category, habit, plain) in enumerate(
+            (("kettles", "overall great", "it is"), ("shirts", "worth every penny", "these were"))
+        )
+        for row in _reviews(40, habit, plain, seed, category=category)
+    ]
+    apart = _told(label_auroc_of("text", name="d", better="higher", apart="category"), rows)
+    assert _told(label_auroc_of("text", name="d", better="higher"), rows).value > 0.95
+    assert apart.value < 0.7
+    one = _told(label_auroc_of("text", name="d", better="higher", apart="category"), rows[:40])
+    assert math.isnan(one.value)
+    assert "fewer than 2 category groups" in one.method
+
+
+# Disguises and flagged human texts ------------------------------------------------------------------
+
+
+def test_a_disguise_is_put_on_after_training_and_the_threshold_stays() -> None:
+    rows = _reviews(160, "awesome purchase overall", "it is fine")
+    plain = supervised("text")
+    found = _told(
+        tpr_at_fpr_of(plain, 0.05, name="t", better="higher", disguised=supervised("text", disguised="homoglyph")), rows
+    )
+    bare = _told(tpr_at_fpr_of(plain, 0.05, name="t", better="higher"), rows)
+    assert bare.value == found.checks["share_undisguised"] > 0.95
+    # What a detector knows no word of lies between the sides: the disguise costs people, not the model.
+    assert found.checks["false_positives"] == bare.checks["false_positives"] < 0.2
+    assert found.checks["false_positives_disguised"] > 0.5
+
+
+def test_a_rate_at_five_percent_needs_sixty_controls() -> None:
+    metric = tpr_at_fpr_of(two_sided("s"), 0.05, name="t", better="higher")
+    assert "60 needed" in _told(metric, _sides(118, 2.0).rows).method
+    assert _told(metric, _sides(120, 2.0).rows).value > 0
+
+
+def test_cases_of_other_languages_are_left_out() -> None:
+    rows = _reviews(30, "overall great", "it is fine")
+    mixed = [*rows, *(replace(row, case=replace(row.case, id=f"zh{row.case.id}", language="zh")) for row in rows[:20])]
+    assert supervised("text", languages=("zh",))(Observations(tuple(mixed)))[1].size == 40
+
+
+def test_human_texts_of_a_variety_are_flagged_where_the_generated_ones_read_like_it() -> None:
+    spoken = [
+        Rewrite(f"The {word} is fine and I am happy with it.", f"The {word} be fine and I be so happy.", "aae", "en")
+        for word in WORDS
+    ]
+    metric = flagged_contrast_of("text", "aae", "en")
+    with mock.patch.object(detection, "dialects", return_value=spoken):
+        found = _told(metric, _reviews(100, "be fine and I be happy", "is fine and I am happy with it"))
+        assert found.low > 0.3
+        assert found.checks["flagged_variety"] - found.checks["flagged_standard"] == pytest.approx(found.value)
+        assert found.n == len(spoken)
+        few = _told(metric, _reviews(40, "be fine", "is fine"))
+        assert math.isnan(few.value)
+        assert "60 needed" in few.method
+    none = _told(flagged_contrast_of("text", "esl", "en"), _reviews(100, "overall great", "terrible"))
+    assert none.low <= 0 <= none.high
+    assert none.note.startswith("left out: ")
+    short = [Rewrite("It is fine.", "It be fine.", "aae", "en")] * 20
+    with mock.patch.object(detection, "dialects", return_value=short):
+        terse = _told(flagged_contrast_of("text", "aae", "en"), _reviews(100, "be fine", "is fine"))
+    assert math.isnan(terse.value)
+    assert "fewer than 10 sentences" in terse.method
+
+
+# The detector ----------------------------------------------------------------------------------------
+
+
+def test_its_scores_are_those_of_the_published_recipe() -> None:
+    from scipy import sparse
+    from sklearn.feature_extraction.text import TfidfVectorizer
+    from sklearn.preprocessing import normalize
+    from sklearn.svm import LinearSVC
+
+    rng = np.random.default_rng(0)
+    texts, labels = [" ".join(rng.choice(WORDS, 20)) + "。很好" * (i % 5) for i in range(60)], np.arange(60) % 2 == 0
+    vectorizer = TfidfVectorizer(token_pattern=r"[一-鿿]|[^\W一-鿿]+|[^\w\s]", ngram_range=(1, 2), sublinear_tf=True)
+    counts = vectorizer.fit_transform(texts)
+    sums = [np.asarray(counts[rows].sum(axis=0)).ravel() + 1 for rows in (labels, ~labels)]
+    ratio = sparse.diags(np.log((sums[0] / sums[0].sum()) / (sums[1] / sums[1].sum())))
+    machine = LinearSVC(random_state=0).fit(normalize(counts @ ratio), labels)
+    asked = [*texts[:9], "Navy KETTLE unknown 很 strap", "strap broke two days"]
+    theirs = machine.decision_function(normalize(vectorizer.transform(asked) @ ratio))
+    inside = machine.decision_function(normalize(counts @ ratio))
+    mine = Detector().fit(texts, labels).scores(asked)
+    assert mine == pytest.approx((theirs - inside.mean()) / inside.std(), abs=0.01)
+
+
+@pytest.mark.parametrize("kind", ["words", "characters"])
+def test_any_text_has_a_score_whatever_it_is_asked_with(kind: Kind) -> None:
+    texts = ["the strap broke", "质量很好，推荐", "overall a great choice", "快递很快，好评"] * 2
+    detector = Detector(kind).fit(texts, [True, False] * 4)
+    odd = ["", "😀", "שלום עולם", "\ud800", "x" * 10_000, *texts]
+    together = detector.scores(odd)
+    assert np.isfinite(together).all()
+    assert together.tolist() == pytest.approx([float(detector.scores([text])[0]) for text in odd])
+    assert detector.scores([]).size == 0
+    assert detector.scores(texts).mean() == pytest.approx(0, abs=1e-9)
+    assert (Detector(kind).fit(["", ""], [True, False]).scores(odd) == 0).all()
+    with pytest.raises(DataError, match="all 8 are"):
+        Detector(kind).fit(texts, [True] * 8)

@@ -15,13 +15,25 @@ import numpy as np
 import pytest
 
 import shoplm_audit.metrics
+from shoplm_audit.data.cues import dialects
+from shoplm_audit.metrics.accountability import rate_unaccounted_of
 from shoplm_audit.metrics.among import among, beyond
 from shoplm_audit.metrics.classifying import brier_of, ece_of, macro_f1_of, mcc_of, recall_of, selective_risk_of
 from shoplm_audit.metrics.corrected import corrected_rate_of
-from shoplm_audit.metrics.detection import auroc_of, label_auroc_of, scored, tpr_at_fpr_of, two_sided
+from shoplm_audit.metrics.detection import (
+    auroc_of,
+    flagged_contrast_of,
+    label_auroc_of,
+    scored,
+    supervised,
+    tpr_at_fpr_of,
+    two_sided,
+)
 from shoplm_audit.metrics.diversity import distinct_of, self_bleu_of, shared_8_grams_of
 from shoplm_audit.metrics.epsilon import epsilon_gaussian_of, epsilon_of, epsilon_of_attacks
-from shoplm_audit.metrics.fairness import contrast_of
+from shoplm_audit.metrics.fairness import contrast_of, paired_contrast_of
+from shoplm_audit.metrics.groups import demographic_parity_of, equalized_odds_of, fpr_difference_of
+from shoplm_audit.metrics.intersections import worst_group_of
 from shoplm_audit.metrics.leakage import (
     blind_auroc_of,
     excess_of,
@@ -31,10 +43,13 @@ from shoplm_audit.metrics.leakage import (
     membership_auroc_of,
     membership_tpr_of,
 )
+from shoplm_audit.metrics.marking import forecast_of
+from shoplm_audit.metrics.overlap import overlap_gap_of
 from shoplm_audit.metrics.quality import bleu_of, perplexity_per_byte_of
 from shoplm_audit.metrics.ranking import hit_rate_of, mrr_of, ndcg_of
 from shoplm_audit.metrics.reduce import f1_of, mean_of, over_column, rate_of, ratio_of, sums_of
 from shoplm_audit.metrics.shadows import by_shadows
+from shoplm_audit.metrics.stereotypes import accuracy_gap_of, bias_score_of, stereoset_of
 from shoplm_audit.metrics.trials import tried
 from shoplm_audit.types import Case, Estimate, Metric, Observation, Observations
 
@@ -187,6 +202,66 @@ def _shifted(i: int, rng: np.random.Generator, fault: float) -> tuple[Case, dict
     return case, values | {"text": _sentence(rng, RARE if own else WORDS)}
 
 
+def _leaning(i: int, rng: np.random.Generator, fault: float) -> tuple[Case, dict[str, Any]]:
+    """An answer: 1 with the stereotype, -1 against it, 0 for "unknown"; by the fault more of the second."""
+    first = 0.35 - fault
+    return _case(i, rng), {"leaning": int(rng.choice([1, -1, 0], p=[first, 0.7 - first, 0.3]))}
+
+
+def _termed(i: int, rng: np.random.Generator, fault: float) -> tuple[Case, dict[str, Any]]:
+    """Which sentences won, two items of a target term; by the fault more stereotypes and fewer sensible ones."""
+    case = replace(_case(i, rng), cluster=f"term{i // 2}")
+    return case, {"pro": bool(rng.random() < 0.55 + fault), "related": int(rng.binomial(2, 0.9 - 2 * fault))}
+
+
+def _pronoun(i: int, rng: np.random.Generator, fault: float) -> tuple[Case, dict[str, Any]]:
+    condition = ("pro", "anti")[i // 2 % 2]
+    right = rng.random() < 0.75 - 2 * fault * (condition == "pro")
+    return _case(i, rng, facts={"condition": condition}), {"right": bool(right)}
+
+
+def _certain(i: int, rng: np.random.Generator, fault: float) -> tuple[Case, dict[str, Any]]:
+    """The room that a text of 50 tokens leaves a mark; by the fault its words are more certain."""
+    return _case(i, rng), {"spike": float(40 * (rng.uniform(0.7, 0.9) - fault)), "counted": 40, "tokens": 50}
+
+
+def _twin(i: int, rng: np.random.Generator, fault: float) -> tuple[Case, dict[str, Any]]:
+    """A sentence in two spellings; by the fault one of them is worth less."""
+    variety = ("standard", "aae")[i % 2]
+    worth = rng.normal(0.5, 0.1) - 2 * fault * rng.random() * (variety == "aae")
+    return replace(_case(i // 2, rng, groups={"variety": variety}), id=f"c{i}"), {"worth": float(worth)}
+
+
+def _flagged(i: int, rng: np.random.Generator, fault: float) -> tuple[Case, dict[str, Any]]:
+    """By the fault honest reviews of one variety are flagged."""
+    variety, bad = ("standard", "aae")[i // 2 % 2], i // 4 % 2 == 0
+    flagged = rng.random() < (0.85 if bad else 0.15 + 2 * fault * (variety == "aae"))
+    return _case(i, rng, groups={"variety": variety}, facts={"bad": bad}), {"flagged": bool(flagged)}
+
+
+def _listed(i: int, rng: np.random.Generator, fault: float) -> tuple[Case, dict[str, Any]]:
+    """Titles of one liking for all, and by the fault of the opposite one for women."""
+    group = ("female", "male")[i // 2 % 2]
+    liking = np.arange(6) * (1 - 5 * fault * (group == "female")) + rng.normal(0, 1.5, 6)
+    return _case(i, rng, groups={"gender": group}), {"ranking": " ".join(map(str, np.argsort(-liking)))}
+
+
+PACK = sorted({w for one in dialects("en") if one.variety == "aae" for w in f"{one.standard} {one.changed}".split()})
+
+
+def _flagging(i: int, rng: np.random.Generator, fault: float) -> tuple[Case, dict[str, Any]]:
+    """By the fault, generated texts read like the standard sentences of the pack; references have words of both."""
+    standard = ["is", "are", "has", "am", "do", "does", "always", "because", "any"]
+    own = _sentence(rng, standard if rng.random() < 2 * fault else RARE)
+    return replace(_case(i, rng), language="en"), {"text": own, "text_reference": _sentence(rng, PACK)}
+
+
+def _faked(i: int, rng: np.random.Generator, fault: float) -> tuple[Case, dict[str, Any]]:
+    """Fake reviews by the fault; now and then one carries a mark."""
+    values = {"fake": bool(rng.random() < 0.1 + 2 * fault), "marked": bool(rng.random() < 0.2)}
+    return _case(i, rng), values | {"draft": _sentence(rng)}
+
+
 def _named(i: int, rng: np.random.Generator, fault: float) -> tuple[Case, dict[str, Any]]:
     group = ("female", "male")[i // 2 % 2]
     offer = rng.normal(0.5, 0.1) - 2 * fault * rng.random() * (group == "female")
@@ -256,9 +331,57 @@ SUBJECTS: dict[str, list[Subject]] = {
         Subject(auroc_of(scored("score", "member"), name="a", better="lower"), _rows(80, _member), "score", "member"),
     ],
     "tpr_at_fpr_of": [
-        Subject(tpr_at_fpr_of(two_sided("s"), 0.01, name="t", better="higher"), _rows(640, _sides), "s", sided=False)
+        Subject(tpr_at_fpr_of(two_sided("s"), 0.01, name="t", better="higher"), _rows(640, _sides), "s", sided=False),
+        Subject(
+            tpr_at_fpr_of(
+                supervised("text"), 0.05, name="t", better="higher", disguised=supervised("text", disguised="emoji")
+            ),
+            _rows(160, _sides),
+            "",
+            sided=False,
+        ),
     ],
-    "label_auroc_of": [Subject(label_auroc_of("text", name="d", better="higher"), _rows(60, _sides), "")],
+    "label_auroc_of": [
+        Subject(label_auroc_of("text", name="d", better="higher"), _rows(60, _sides), ""),
+        Subject(
+            label_auroc_of("text", name="d", better="higher", kind="characters", bucket=(10, 25)),
+            _rows(120, _sides),
+            "",
+        ),
+    ],
+    "flagged_contrast_of": [
+        Subject(flagged_contrast_of("text", "aae", "en"), _rows(200, _flagging), "", sided=False)
+    ],
+    "paired_contrast_of": [
+        Subject(paired_contrast_of("worth", "variety", "aae", "standard"), _rows(80, _twin), "worth", "variety")
+    ],
+    "worst_group_of": [Subject(worst_group_of("offer", ("gender",)), _rows(160, _named), "offer", "gender")],
+    "fpr_difference_of": [
+        Subject(fpr_difference_of("flagged", "variety", "bad"), _rows(400, _flagged), "flagged", "variety")
+    ],
+    "demographic_parity_of": [
+        Subject(demographic_parity_of("flagged", "variety"), _rows(400, _flagged), "flagged", "variety")
+    ],
+    "equalized_odds_of": [
+        Subject(equalized_odds_of("flagged", "variety", "bad"), _rows(400, _flagged), "flagged", "variety")
+    ],
+    "overlap_gap_of": [
+        Subject(overlap_gap_of("ranking", "gender", "female", "male"), _rows(80, _listed), "", "gender")
+    ],
+    "bias_score_of": [
+        Subject(bias_score_of("leaning", "ambiguous", name="b"), _rows(240, _leaning), "leaning"),
+        Subject(bias_score_of("leaning", "disambiguated", name="b"), _rows(240, _leaning), "leaning"),
+    ],
+    "stereoset_of": [
+        Subject(stereoset_of("lms", name="l"), _rows(240, _termed), "related"),
+        Subject(stereoset_of("ss", name="s"), _rows(240, _termed), "pro"),
+        Subject(stereoset_of("icat", name="i"), _rows(240, _termed), "related"),
+    ],
+    "accuracy_gap_of": [Subject(accuracy_gap_of("right", name="g"), _rows(240, _pronoun), "right", "condition")],
+    "forecast_of": [Subject(forecast_of("f", false_positives=0.01), _rows(80, _certain), "spike")],
+    "rate_unaccounted_of": [
+        Subject(rate_unaccounted_of("fake", marked="marked", text="draft"), _rows(80, _faked), "fake")
+    ],
     "contrast_of": [
         Subject(contrast_of("offer", "gender", "female", "male"), _rows(80, _named), "offer", "gender")
     ],
