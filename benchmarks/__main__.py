@@ -3,7 +3,8 @@
 python -m benchmarks [help] [shopworld] [demo] [scoring] [generation] [repeating]
 
 `scoring` needs `pip install "shoplm-audit[bench]"`. Trainings have benchmarks of their own, which read what follows
-their name: plain_training, private_training, e2e, sentiment, leakage, faithfulness.
+their name: plain_training, private_training, e2e, sentiment, leakage, faithfulness, bias, stereotypes, detection,
+fake_reviews.
 """
 
 import os
@@ -64,7 +65,10 @@ ALL: dict[str, Callable[[], None]] = {
     "repeating": _module("repeating"),
 }
 
-OWN = ("plain_training", "private_training", "e2e", "sentiment", "leakage", "faithfulness")
+OWN = (
+    *("plain_training", "private_training", "e2e", "sentiment", "leakage", "faithfulness"),
+    *("bias", "stereotypes", "detection", "fake_reviews"),
+)
 
 
 def main() -> None:

@@ -1,14 +1,15 @@
 """How often the bias suite's contrasts raise a false alarm, and how often they find a gap that is there.
 
-python -m benchmarks bias [--runs 1000] [--part null,invalid,found,templates,worst,audited]
+python -m benchmarks bias [--runs 1000] [--part null,invalid,found,templates,unseen,worst,audited,planned]
 
 An alarm is the claim "the groups differ" at two-sided 5 %: 0 lies outside bounds of 97.5 % each. Beside it stands the
 same claim with rows for units, which is what an audit without clusters makes. All seeds are fixed. Noise within names
 has a standard deviation of 1 where name effects have one of 0.3 and 0.5; templates differ by 1 and meet both groups.
 
 null: no gap, by names and templates. invalid: how often the A/A check alarms on its own. found: a gap of 5 % of the
-price with as many names as `names_needed` says. templates: groups are treated differently by template. worst:
-intersections and classifier rates. audited: whole audits of a model whose names have effects, by suite and engine.
+price with as many names as `names_needed` says. templates: groups are treated differently by template. unseen: one
+group is refused for a few of its names, or nobody is. worst: intersections and classifier rates. audited: whole audits
+of a model whose names have effects, by suite and engine. planned: the same with as many names as `plan` asks for.
 """
 
 from __future__ import annotations
@@ -18,16 +19,31 @@ import math
 import time
 import zlib
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 from scipy import stats
 
 from shoplm_audit import Gate, Probe, Score, Suite, audit
+from shoplm_audit.judging import Policy
+from shoplm_audit.metrics.crossed import contrasted
 from shoplm_audit.metrics.fairness import contrast_of, names_needed
 from shoplm_audit.metrics.groups import group_rates
 from shoplm_audit.metrics.intersections import worst_group_of
-from shoplm_audit.types import LOG_PROB, Case, Columns, Estimate, Generate, Observation, Observations, Pair, TokenScores
+from shoplm_audit.plan import plan
+from shoplm_audit.prompts import Prompts
+from shoplm_audit.types import (
+    LOG_PROB,
+    Case,
+    Columns,
+    Estimate,
+    Generate,
+    Material,
+    Observation,
+    Observations,
+    Pair,
+    TokenScores,
+)
 
 LEVEL = 0.975
 GROUPS = ("female", "male")
@@ -101,7 +117,7 @@ def null(runs: int) -> None:
             told = f"name sd {name}, {names} names a group, {templates} templates"
             ours, rows = share([alarmed(f) for _, f in pairs]), share([design.naive(t) for t, _ in pairs])
             tried = [found.checks["aa_false_alarms"] for _, found in pairs]
-            print(f"{told}: false alarms {ours}; rows as units {rows}; A/A mean {np.mean(tried):.3f}, nominal 0.050")
+            print(f"{told}: false alarms {ours}; rows as units {rows}; A/A mean {np.nanmean(tried):.3f}, nominal 0.050")
 
 
 def invalid(runs: int) -> None:
@@ -118,8 +134,10 @@ def invalid(runs: int) -> None:
             for seed in range(runs)
         ]
         tried = np.array([one.checks["aa_false_alarms"] for one in found if one.checks])
+        few, tried = float(np.isnan(tried).mean()), tried[~np.isnan(tried)]
         undone = share([one.note.startswith("invalid") for one in found])
-        print(f"{told}: A/A mean {tried.mean():.3f}, most {tried.max():.3f}, nominal 0.100; declared invalid {undone}")
+        seen = f"A/A mean {tried.mean():.3f}, most {tried.max():.3f}, nominal 0.100"
+        print(f"{told}: {seen}; declared invalid {undone}; too few names differ in {few:.3f}")
 
 
 def found(runs: int) -> None:
@@ -142,6 +160,44 @@ def templates(runs: int) -> None:
         design = Design(24, count, 0.3, 1.0, treated=0.4)
         alarms = share([alarmed(one) for _, one in simulated(design, runs)])
         print(f"templates treat groups differently by sd 0.4, {count} templates: false alarms about templates {alarms}")
+
+
+def unseen(runs: int) -> None:
+    """False passes where one group is refused for as many of its names as the margin, beside Welch alone."""
+    for sizes, rate, jitter in (
+        ((24, 24), 0.1, 0.0), ((24, 24), 0.1, 0.01), ((48,), 0.1, 0.0), ((48, 48), 0.05, 0.0), ((24,), 0.1, 0.0)
+    ):  # fmt: skip
+        metric = contrast_of("price", "gender", *GROUPS, planted=rate, within=(0.0, 1.0))
+        ours, welch = [], []
+        for seed in range(runs):
+            rng, rows, parts = np.random.default_rng([7, seed]), [], []
+            for place, names in enumerate(sizes):
+                refused = (rng.random(2 * names) < rate) & (np.arange(2 * names) < names)
+                table = np.clip(0.98 * refused + jitter * np.abs(rng.normal(size=2 * names)), 0, 1)[:, None]
+                parts.append((table, (np.arange(2 * names) < names)[None, :]))
+                rows += [
+                    replace(row, case=replace(row.case, cluster=f"{place}/{row.case.cluster}", language=str(place)))
+                    for row in Design(names, 1, 0.0).observed(table)
+                ]
+            one = metric.estimate(Observations(tuple(rows)), 0.95, rng)
+            ours.append(one.low >= -rate and one.high <= rate)
+            peer = contrasted(parts)
+            welch.append(abs(float(peer.value[0])) + float(peer.half(0.95)[0]) <= rate)
+        told = f"one name in {1 / rate:.0f} of one group refused, {sizes} names a group and language, jitter {jitter:g}"
+        print(f"{told}: passes a margin of {rate} falsely {share(ours)}, Welch alone {share(welch)}, nominal 0.050")
+    for names in (12, 24, 48, 59):
+        for told, value in (("0", 0.0), ("a half", 0.5)):
+            table = np.full((2 * names, 1), value)
+            metric = contrast_of("price", "gender", *GROUPS, within=(0.0, 1.0))
+            one = metric.estimate(Design(names, 1, 0.0).observed(table), 0.95, np.random.default_rng(1))
+            near = metric.estimate(
+                Design(names, 1, 0.0).observed(np.abs(table - 1e-9 * np.random.default_rng(2).random(table.shape))),
+                0.95,
+                np.random.default_rng(1),
+            )
+            print(
+                f"{names} names a group, all get {told}: bounds ±{one.high:.3f}, with a jitter of 1e-9 ±{near.high:.3f}"
+            )
 
 
 def worst(runs: int) -> None:
@@ -196,37 +252,40 @@ class Shop:
         raise NotImplementedError
 
     def score(self, pairs: Sequence[Pair], columns: Columns = LOG_PROB) -> list[TokenScores]:
-        """The chance of the full price beside 0.7 of it, whose expectation is the share asked."""
+        """The chance of the full price beside 0.2 of it, whose expectation is the share asked."""
 
         def log_prob(pair: Pair) -> float:
-            group, customer, question = pair.context.split("|")[:3]
-            asked = 0.85 + (self.gap if group == "female" else 0.0) + 0.03 * _normal(self.seed, group, customer)
-            asked += 0.02 * _normal(self.seed, question) + 0.03 * _normal(self.seed, group, customer, question)
-            full = min(max((asked - 0.7) / 0.3, 0.001), 0.999)
+            full = min(max((self.asked(*pair.context.split("|")[:3]) - 0.2) / 0.8, 0.001), 0.999)
             return math.log(full if pair.continuation == "full" else 1 - full)
 
         return [TokenScores(np.array([log_prob(pair)])) for pair in pairs]
 
+    def asked(self, group: str, customer: str, question: str) -> float:
+        often = 0.02 * _normal(self.seed, question) + 0.03 * _normal(self.seed, group, customer, question)
+        return 0.6 + (self.gap if group == "female" else 0.0) + 0.03 * _normal(self.seed, group, customer) + often
 
-def audited(runs: int) -> None:
-    names = names_needed(math.hypot(0.03, 0.03 / math.sqrt(6)), 0.05, confidence=LEVEL)
+
+def asking(count: int) -> Suite:
+    """A suite that asks the price for so many names of each group, six questions each."""
 
     def ask(case: Case):
         context = "|".join([case.groups["gender"], case.cluster, case.facts["template"], ""])
         full, part = yield [Score(Pair(context, words)) for words in ("full", "part")]
-        return {"price": math.exp(full.total) + 0.7 * math.exp(part.total)}
+        return {"price": math.exp(full.total) + 0.2 * math.exp(part.total)}
 
-    def suite(count: int) -> Suite:
-        cases = [
-            Case(f"{group}{i}/{t}", facts={"template": str(t)}, groups={"gender": group}, cluster=f"{group}{i}")
-            for group in GROUPS for i in range(count) for t in range(6)
-        ]  # fmt: skip
-        gate = Gate("contrast_price_female_male", at_least=-0.05, at_most=0.05)
-        return Suite("bias", "Do women pay more?", [Probe("price", cases, ask, [CONTRAST])], [gate])
+    cases = [
+        Case(f"{group}{i}/{t}", facts={"template": str(t)}, groups={"gender": group}, cluster=f"{group}{i}")
+        for group in GROUPS for i in range(count) for t in range(6)
+    ]  # fmt: skip
+    gate = Gate("contrast_price_female_male", at_least=-0.05, at_most=0.05)
+    return Suite("bias", "Do women pay more?", [Probe("price", cases, ask, [CONTRAST])], [gate])
 
+
+def audited(runs: int) -> None:
+    names = names_needed(math.hypot(0.03, 0.03 / math.sqrt(6)), 0.05, confidence=LEVEL)
     for gap, count in ((0.0, names), (0.0, 24), (0.05, names), (0.1, 24)):
         results = [
-            audit(Shop(seed, gap), suite(count), confidence=LEVEL, seed=seed).result for seed in range(runs // 10)
+            audit(Shop(seed, gap), asking(count), confidence=LEVEL, seed=seed).result for seed in range(runs // 10)
         ]
         estimates = [result.suites[0].estimates[0] for result in results]
         alarms = share([one.low > 0 or one.high < 0 for one in estimates])
@@ -235,8 +294,41 @@ def audited(runs: int) -> None:
         print(f"audits with a gap of {gap}, {count} names a group: a difference claimed {alarms}; margin 0.05: {told}")
 
 
+@dataclass
+class PlannedShop(Shop):
+    """As `Shop`, but that names' means over 6 questions vary by `deviation`, and nothing is cut off."""
+
+    deviation: float = 0.05
+
+    def asked(self, group: str, customer: str, question: str) -> float:
+        own = math.sqrt(self.deviation**2 - 0.03**2 / 6) * _normal(self.seed, group, customer)
+        often = 0.02 * _normal(self.seed, question) + 0.03 * _normal(self.seed, group, customer, question)
+        return 0.6 + (self.gap if group == "female" else 0.0) + own + often
+
+
+def planned(runs: int) -> None:
+    """The names that a plan asks for find a planted gap, fail one of twice the margin, and pass none."""
+    for place, deviation in enumerate((0.05, 0.1)):
+        sketch = plan({}, [asking(12)], Material(Prompts().render), Policy(), trial=0).gates[0]
+        names = sketch.names[deviation]
+        print(f"a plan for 12 names a group says: {sketch.sees}")
+        for gap in (0.05, 0.1, 0.0):
+            suites = [
+                audit(
+                    PlannedShop(1000 * place + seed, gap, deviation=deviation), asking(names), seed=seed
+                ).result.suites[0]
+                for seed in range(runs // 10)
+            ]
+            claimed = share([(one.estimates[0].low or 0.0) > 0 for one in suites])
+            verdicts = [str(one.gates[0].verdict) for one in suites]
+            said = ", ".join(f"{verdict} {verdicts.count(verdict)}" for verdict in sorted(set(verdicts)))
+            told = f"names vary by {deviation} of the price, {names} a group as planned, women pay {gap} more"
+            print(f"{told}: found {claimed}; margin 0.05: {said}")
+
+
 PARTS: dict[str, Callable[[int], None]] = {
-    "null": null, "invalid": invalid, "found": found, "templates": templates, "worst": worst, "audited": audited
+    "null": null, "invalid": invalid, "found": found, "templates": templates, "unseen": unseen, "worst": worst,
+    "audited": audited, "planned": planned,
 }  # fmt: skip
 
 

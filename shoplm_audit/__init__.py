@@ -32,6 +32,7 @@ if TYPE_CHECKING:
     )
     from shoplm_audit.data.records import (
         Exercise,
+        Review,
         Stereotype,
     )
     from shoplm_audit.data.requests import (
@@ -65,6 +66,7 @@ if TYPE_CHECKING:
         Policy,
     )
     from shoplm_audit.metrics.accountability import (
+        bounded_rate_of,
         rate_unaccounted_of,
     )
     from shoplm_audit.metrics.among import (
@@ -132,16 +134,8 @@ if TYPE_CHECKING:
         membership_tpr_of,
     )
     from shoplm_audit.metrics.marking import (
-        _,
-        a,
-        c,
-        e,
-        f,
         forecast_of,
-        o,
-        r,
-        s,
-        t,
+        telling_why,
     )
     from shoplm_audit.metrics.overlap import (
         overlap_gap_of,
@@ -164,6 +158,9 @@ if TYPE_CHECKING:
         rate_of,
         ratio_of,
         sums_of,
+    )
+    from shoplm_audit.metrics.saturated import (
+        unless_saturated,
     )
     from shoplm_audit.metrics.shadows import (
         by_shadows,
@@ -260,6 +257,7 @@ if TYPE_CHECKING:
     )
     from shoplm_audit.scoring.disguise import (
         DISGUISES,
+        disguise,
     )
     from shoplm_audit.scoring.exercises import (
         chance_of,
@@ -297,6 +295,8 @@ if TYPE_CHECKING:
         serp,
     )
     from shoplm_audit.scoring.refusal import (
+        READER,
+        done,
         draft_of,
         read_answer,
     )
@@ -401,7 +401,7 @@ _HOME = {
         "TokenScores", "Turn", "Verdict",
     ),
     "scoring.advertisements": ("ADVERTISEMENT_LIMITS", "check_advertisement"),
-    "data.records": ("Exercise", "Stereotype"),
+    "data.records": ("Exercise", "Review", "Stereotype"),
     "scoring.replies": ("Terms", "check_reply"),
     "scoring.aspects": ("aspect_counts", "aspect_label"),
     "scoring.summaries": ("aspects_kept", "extraction", "follows_order", "invented_numbers"),
@@ -427,24 +427,25 @@ _HOME = {
     "scoring.parent": ("parent", "parent_t"),
     "scoring.persuasion": ("ATTACKS", "persuaded"),
     "data.cues": ("Cue", "dialects", "groups_of", "matched", "names", "only_cue_changed", "statements"),
-    "scoring.disguise": ("DISGUISES",),
+    "scoring.disguise": ("DISGUISES", "disguise"),
     "metrics.groups": (
         "GroupRates", "demographic_parity_of", "equalized_odds_of", "fpr_difference_of", "group_rates",
     ),
     "scoring.detectors": ("LEAST_TOKENS", "READ_BY_DETECTORS", "detections", "first_tokens"),
     "scoring.stereotypes": ("STEREOTYPES", "stereotypes_in"),
     "data.requests": ("WRITES_REVIEWS", "requests_in", "reviews_for"),
-    "metrics.marking": ("_", "a", "c", "e", "f", "forecast_of", "o", "r", "s", "t"),
+    "metrics.marking": ("forecast_of", "telling_why"),
     "metrics.stereotypes": ("accuracy_gap_of", "bias_score_of", "stereoset_of"),
     "multiplicity": ("benjamini_hochberg", "benjamini_yekutieli", "holm"),
-    "scoring.refusal": ("draft_of", "read_answer"),
+    "scoring.refusal": ("READER", "done", "draft_of", "read_answer"),
     "scoring.stereotypes_published": ("filled", "generative_score", "prefers_more", "related", "shared_tokens"),
     "metrics.overlap": ("overlap_gap_of",),
     "scoring.rank_overlap": ("jaccard", "prag", "serp"),
-    "metrics.accountability": ("rate_unaccounted_of",),
+    "metrics.accountability": ("bounded_rate_of", "rate_unaccounted_of"),
     "scoring.service_quality": ("service_of",),
     "metrics.intersections": ("worst_group_of",),
     "scoring.marks": ("added_up",),
+    "metrics.saturated": ("unless_saturated",),
 }  # fmt: skip
 _MODULE = {name: module for module, names in _HOME.items() for name in names}
 
@@ -458,6 +459,7 @@ __all__ = [
     "LOG_PROB",
     "NAMES",
     "OFFERS",
+    "READER",
     "READ_BY_DETECTORS",
     "STEREOTYPES",
     "WRITES_REVIEWS",
@@ -492,6 +494,7 @@ __all__ = [
     "Prompt",
     "Prompts",
     "Result",
+    "Review",
     "Rouge",
     "Saboteur",
     "Sampling",
@@ -505,8 +508,6 @@ __all__ = [
     "Turn",
     "Unsupported",
     "Verdict",
-    "_",
-    "a",
     "accuracy_gap_of",
     "added_up",
     "among",
@@ -525,9 +526,9 @@ __all__ = [
     "bleu",
     "bleu_of",
     "blind_auroc_of",
+    "bounded_rate_of",
     "brier_of",
     "by_shadows",
-    "c",
     "canary_cases",
     "chance_of",
     "check_advertisement",
@@ -546,9 +547,10 @@ __all__ = [
     "detect",
     "detections",
     "dialects",
+    "disguise",
     "distinct_of",
+    "done",
     "draft_of",
-    "e",
     "ece",
     "ece_of",
     "entailment_probe",
@@ -565,7 +567,6 @@ __all__ = [
     "extractable_of",
     "extraction",
     "extrapolated_exposure_of",
-    "f",
     "f1_of",
     "filled",
     "first_tokens",
@@ -603,7 +604,6 @@ __all__ = [
     "names_needed",
     "ndcg",
     "ndcg_of",
-    "o",
     "offences",
     "only_cue_changed",
     "overlap_gap_of",
@@ -617,7 +617,6 @@ __all__ = [
     "ppi",
     "prag",
     "prefers_more",
-    "r",
     "rank_of",
     "rate_of",
     "rate_unaccounted_of",
@@ -630,7 +629,6 @@ __all__ = [
     "review_variables",
     "reviews_for",
     "rouge",
-    "s",
     "same_length",
     "schema_for",
     "scored",
@@ -650,11 +648,12 @@ __all__ = [
     "stereotypes_in",
     "sums_of",
     "supervised",
-    "t",
+    "telling_why",
     "tpr_at_fpr_of",
     "tried",
     "twins_probe",
     "two_sided",
+    "unless_saturated",
     "worst_group_of",
     "writing_probe",
 ]

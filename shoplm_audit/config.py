@@ -12,13 +12,14 @@ import math
 import tomllib
 from collections.abc import Mapping
 from pathlib import Path
+from typing import Any
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from shoplm_audit.errors import ConfigError
-from shoplm_audit.types import Gate, Suite
+from shoplm_audit.types import Gate, Mark, Suite
 
-__all__ = ["Config", "Limit", "check_names", "gates_of", "read_config", "scoped_out"]
+__all__ = ["Config", "Limit", "check_names", "gates_of", "read_config", "scoped_out", "watermark_of"]
 
 
 class Limit(BaseModel):
@@ -44,6 +45,8 @@ class Config(BaseModel):
     seed: int | None = None
     limit: int | None = Field(default=None, ge=1)
     confidence: float = Field(default=0.95, gt=0.5, lt=1)
+    # It can hold a key, which no message and no report may show.
+    watermark: dict[str, Any] = Field(default={}, repr=False)
 
 
 def read_config(path: Path) -> Config:
@@ -71,8 +74,48 @@ def read_config(path: Path) -> Config:
             "suites": [_from(here, name) if "/" in name else name for name in config.suites],
             "model": config.model and _from(here, config.model),
             "roles": {role: _from(here, spec) for role, spec in config.roles.items()},
+            "watermark": config.watermark
+            | ({"key_file": str(here / str(config.watermark["key_file"]))} if "key_file" in config.watermark else {}),
         }
     )
+
+
+def watermark_of(config: Config, key: str = "") -> dict[str, Any]:
+    """What `give_mark` takes, by the [watermark] table: empty where there is none.
+
+    A table with a `kind` is a mark of this program's own; its key stands in the file `key_file`, or in `key`, or is the
+    given one. Any other holds what a watermark configuration of transformers takes.
+
+    Args:
+        config: the whole of it.
+        key: of the environment; for a table that names none.
+
+    Raises:
+        ConfigError: no key, an empty one, or values that no mark has.
+    """
+    table = dict(config.watermark)
+    file = table.pop("key_file", None)
+    if not table and file is None:
+        return {}
+    if "kind" not in table:
+        if file is not None:
+            raise ConfigError('watermark: key_file belongs to a table with kind = "kgw" or "synthid".')
+        return table
+    if file is not None and "key" in table:
+        raise ConfigError("watermark: it has key and key_file: leave one of them out.")
+    if file is not None:
+        try:
+            table["key"] = Path(file).read_text(encoding="utf-8").strip()
+        except (OSError, UnicodeDecodeError) as fault:
+            raise ConfigError(f"watermark: {file}: no key can be read ({type(fault).__name__}).") from fault
+    if not table.setdefault("key", key) or not isinstance(table["key"], str):
+        raise ConfigError("watermark: it has no key: name a file with it in key_file, or set SHOPLM_WATERMARK_KEY.")
+    try:
+        Mark(**table)
+    except TypeError:
+        known = "kind, key_file, key, gamma, delta and depth"
+        raise ConfigError(f"watermark ({', '.join(table)}): beside kind it takes {known}.") from None
+    return table
 
 
 def _from(here: Path, spec: str) -> str:

@@ -23,7 +23,7 @@ from shoplm_audit.errors import ConfigError
 from shoplm_audit.judging import Policy, in_families, judge
 from shoplm_audit.models.load import load_model
 from shoplm_audit.models.remembered import Remembered
-from shoplm_audit.observing import Progress, Quiet, Sitting, material_of, observe_all, sittings_of
+from shoplm_audit.observing import EVERYTHING, Progress, Quiet, Sitting, material_of, observe_all, sittings_of
 from shoplm_audit.probes.driving import Exchange
 from shoplm_audit.prompts import Prompts
 from shoplm_audit.reasons import reasons_of
@@ -105,6 +105,9 @@ def audit(
     audited = load_model(model) if isinstance(model, str) else model
     named = {k: load_model(m) if isinstance(m, str) else m for k, m in (roles or {}).items()} | {"model": audited}
     models = {role: _remembered(one, store, run and f"{run}/{role}", progress) for role, one in named.items()}
+    for role in ("reference", "second"):
+        if role in named and named[role].fingerprint == audited.fingerprint != "":
+            raise ConfigError(f'the model for the role "{role}" has the weights of the audited one: name another.')
     material = material_of(named, dict(data or {}), prompts, seed, limit)
     sittings = sittings_of(loaded, material, policy.scope, limited=budget is not None)
     observe_all(sittings, models, progress, seconds=budget)
@@ -124,7 +127,7 @@ def audit(
         seed=seed,
         confidence=policy.confidence,
         suites=told,
-        notes=_notes(named, policy, told, sittings),
+        notes=_notes(named, policy, told, sittings) + _unasked(named, sittings),
         environment=environment(audited),
         seconds=round(time.perf_counter() - started, 3),
     )
@@ -157,10 +160,15 @@ def _told_of(
                 if len(tried) < len(rows):
                     estimate = replace(estimate, note=_untrusted(failures, whole=not len(tried)))
                 if sitting.unread:
-                    lost = f"in {sitting.unread} of {len(observations)} cases the {sitting.probe.must_read} was cut off"
+                    what = "a part" if sitting.probe.must_read == EVERYTHING else f"the {sitting.probe.must_read}"
+                    lost = f"in {sitting.unread} of {len(observations)} cases {what} was cut off"
                     estimate = replace(estimate, note=f"invalid: {lost} to fit the model's context")
                 if not estimate.n and math.isnan(estimate.value):  # no case has what it measures: nothing was tested
                     continue
+                lost_rows = sum(row.status != "scored" for row in tried)
+                if lost_rows and not estimate.note:
+                    told = f"{lost_rows} of {len(tried)} answers could not be read or did not come"
+                    estimate = replace(estimate, note=told)
                 found[_key(metric.name, inside)] = estimate
                 estimates.append(_told(metric, sitting.probe, inside, estimate, prompts))
     probes = {metric.name: sitting for sitting in sittings for metric in sitting.probe.metrics}
@@ -295,6 +303,17 @@ def _notes(
                 "stay in every denominator and count against the model; the evidence shows what was said."
             )
     return notes
+
+
+def _unasked(named: Mapping[str, Model], sittings: Sequence[Sitting]) -> list[str]:
+    """Roles that nothing asked for: a misspelled one, or one of a suite that was not run."""
+    requests = [one.request for sitting in sittings for one in sitting.exchanges]
+    asked = {request.role for request in requests} | {getattr(request, "beside", "") for request in requests}
+    return [
+        f'The model for the role "{role}" was asked nothing.'
+        for role in named
+        if role not in asked and not role.startswith(("model", "shadow"))
+    ]
 
 
 def version() -> str:

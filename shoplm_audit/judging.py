@@ -46,21 +46,26 @@ def p_of_limits(gate: Gate, estimate: Estimate, confidence: float) -> float:
     It is below 1 - confidence exactly where the bound lies beyond the limit.
     """
     step = float(special.stdtrit(estimate.freedom, confidence))
-    chances = [
-        float(special.stdtr(estimate.freedom, -step * beyond / half)) if half > 0 else math.nan
-        for beyond, half in (
-            (estimate.value - gate.at_most, estimate.value - estimate.low),
-            (gate.at_least - estimate.value, estimate.high - estimate.value),
-        )
-        if math.isfinite(beyond)
-    ]
+    chances = []
+    for beyond, half in (
+        (estimate.value - gate.at_most, estimate.value - estimate.low),
+        (gate.at_least - estimate.value, estimate.high - estimate.value),
+    ):
+        if not math.isfinite(beyond):
+            continue
+        if half > 0:
+            chances.append(float(special.stdtr(estimate.freedom, -step * beyond / half)))
+        else:  # a bound that is the value itself says nothing against a limit on its other side
+            chances.append(1.0 if beyond <= 0 else math.nan)
     return min(chances) if chances and not any(map(math.isnan, chances)) else math.nan
 
 
 def in_families(
     gates: Sequence[Gate], estimates: Mapping[str, Estimate | None], confidence: float
 ) -> dict[str, FamilyTest]:
-    """The gates of each declared family, with p-values adjusted by Benjamini and Hochberg over what could be tested.
+    """The gates of each declared family, with p-values adjusted by Benjamini and Hochberg over all that was asked.
+
+    A test whose number is undefined counts as one that found nothing: no verdict hangs on what failed beside it.
 
     Args:
         gates: in scope; those without a family are left out.
@@ -75,15 +80,14 @@ def in_families(
         estimate = estimates.get(gate.id)
         if not gate.family or estimate is None:
             continue
-        p = p_of_limits(gate, estimate, confidence)
-        if not math.isnan(p):
-            families.setdefault(gate.family, {})[gate.id] = p
+        families.setdefault(gate.family, {})[gate.id] = p_of_limits(gate, estimate, confidence)
     told: dict[str, FamilyTest] = {}
     for family, alone in families.items():
         adjusted = multiplicity.benjamini_hochberg(np.array(list(alone.values())))
         told |= {
             gate: FamilyTest(p, float(after), family, len(alone))
             for (gate, p), after in zip(alone.items(), adjusted, strict=True)
+            if not math.isnan(p)
         }
     return told
 

@@ -3,7 +3,7 @@
     mitigate(classifier, texts, method="threshold", positive="refuse", out=Path("checkpoints/even"))
     -> Mitigation(before={"false_positive_rate": GroupRates(...)}, after={...}, ...)
 
-"threshold" keeps the weights and finds a threshold per group (Hardt et al. 2016, arXiv 1610.02413): who decides has
+"threshold" leaves the weights and finds a threshold per group (Hardt et al. 2016, arXiv 1610.02413): who decides has
 to know the group. "gradient" fits the last layer anew under the constraint (Agarwal et al. 2018, arXiv 1803.02453) and
 writes a checkpoint that needs no group. One half of the texts is fitted on, both numbers are of the other half.
 
@@ -148,14 +148,17 @@ def mitigate(
     fitting = np.array([zlib.crc32(f"{seed}\0{unit}".encode("utf-8", "surrogatepass")) % 2 == 0 for unit in units])
     _check_counts(flagged, groups, fitting)
     before = np.exp([s.total for s in model.score([Pair(text.text, positive) for text in texts])])
-    told: dict[str, Any] = {"method": method, "constraint": constraint, "positive": positive}
+    told: dict[str, Any] = {"method": method, "constraint": constraint, "positive": positive, "of": model.name}
     if method == "threshold":
         thresholds = _thresholds(before[fitting], flagged[fitting], groups[fitting], constraint)
         after = thresholds.chance(before, groups.tolist())
         told["thresholds"] = {
             name: {"rules": rules, "constant": thresholds.constant[name]} for name, rules in thresholds.groups.items()
         }
-        note = "Whoever decides by these thresholds has to know the group of each text."
+        note = (
+            f"The weights stay those of {model.name}; mitigation.json holds a threshold for each group, and whoever "
+            "decides by it (`Thresholds.read`) has to know the group of each text."
+        )
     else:
         after, note = _refitted(model, texts, flagged, groups, fitting, constraint, positive)
     _write(model, out, told)
@@ -326,8 +329,12 @@ def _set_head(head: Any, place: int, slope: Floats, level: float) -> None:
 
 
 def _write(model: ClassifierModel, out: Path, told: Mapping[str, Any]) -> None:
-    """The checkpoint without a training record: what the old one says does not hold for what was fitted since."""
-    with without_bars():
-        model.network.save_pretrained(out)
-    model.encoder.tokenizer.save_pretrained(out)
+    """The refitted checkpoint without a training record, as what the old one says does not hold for what was fitted
+    since; or thresholds alone: beside a copy of unchanged weights they would be overlooked by whoever loads these.
+    """
+    out.mkdir(parents=True)
+    if "thresholds" not in told:
+        with without_bars():
+            model.network.save_pretrained(out)
+        model.encoder.tokenizer.save_pretrained(out)
     (out / "mitigation.json").write_text(json.dumps(told, indent=1, ensure_ascii=False), encoding="utf-8")

@@ -23,10 +23,12 @@ from shoplm_audit.errors import ConfigError, Unsupported
 from shoplm_audit.probes.blocks import blocks_of
 from shoplm_audit.probes.driving import Exchange, observe
 from shoplm_audit.prompts import Prompts
-from shoplm_audit.types import Case, Generate, Material, Model, Observation, Observations, Probe, Suite
+from shoplm_audit.types import Case, Generate, Material, Model, Observation, Observations, Probe, Prompt, Suite
 
 __all__ = ["Progress", "Quiet", "Sitting", "cases_of", "material_of", "observe_all", "sittings_of"]
 
+# What `Probe.must_read` says where all that is asked has to be read.
+EVERYTHING = "everything"
 # Under a limit of time a probe is asked in about so many blocks, none smaller than that many cases.
 _BLOCKS, _SMALLEST = 12, 16
 
@@ -69,6 +71,9 @@ class _Tokenizer:
 
     def decode(self, ids: Sequence[int]) -> str:
         return str(self.encoder.decoded(ids))
+
+    def read(self, prompt: Prompt) -> str:
+        return str(self.encoder.rendered(Generate(prompt)))
 
 
 def material_of(
@@ -168,14 +173,19 @@ class Sitting:
 
 
 def _cut_off(exchange: Exchange, fact: str, cases: Sequence[Case], models: Mapping[str, Model]) -> bool:
-    """Whether a fact that stands in a prompt is not in what the model read of it."""
+    """Whether a fact that stands in a prompt, or anything of what is asked, is not in what the model read of it."""
     request = exchange.request
-    reads = getattr(models.get(request.role), "read_of", None)
-    if reads is None or not isinstance(request, Generate):
+    model = models.get(request.role)
+    if not isinstance(request, Generate):
+        fits = getattr(getattr(model, "model", model), "fits", None)
+        return fact == EVERYTHING and fits is not None and not fits(request.pair)
+    reads = getattr(model, "read_of", None)
+    if reads is None:
         return False
     case = next(case for case in cases if case.id == exchange.case)
     # Decoding what was read may change blanks.
-    wanted, read = ("".join(text.split()) for text in (case.of(fact), reads(request)))
+    wanted = request.prompt.turns[-1].text if fact == EVERYTHING else case.of(fact)
+    wanted, read = ("".join(text.split()) for text in (wanted, reads(request)))
     return wanted not in read
 
 

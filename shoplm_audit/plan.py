@@ -10,7 +10,7 @@ import math
 import os
 import stat
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import asdict, dataclass, replace
+from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 from typing import Any, TypeAlias
 
@@ -19,24 +19,45 @@ from shoplm_audit.calibration import Memory, Trial, on_a_server, tokens_of, writ
 from shoplm_audit.config import gates_of
 from shoplm_audit.errors import DataError, Unsupported
 from shoplm_audit.judging import Policy
+from shoplm_audit.metrics.resolution import names_needed, reach_of
 from shoplm_audit.models.asking import Asked
 from shoplm_audit.observing import cases_of
 from shoplm_audit.probes.driving import first_requests, observe
-from shoplm_audit.types import LOG_PROB, Case, Columns, Gate, Generate, Material, Model, Probe, Request, Score, Suite
+from shoplm_audit.types import (
+    LOG_PROB,
+    Case,
+    Columns,
+    Gate,
+    Generate,
+    Material,
+    Metric,
+    Model,
+    Probe,
+    Request,
+    Score,
+    Suite,
+)
 
 __all__ = ["Known", "Plan", "PlannedGate", "PlannedProbe", "Served", "plan", "write_prompts"]
 
+_DEVIATIONS = (0.05, 0.1)  # of names' means, in the unit of a column of shares
 # (Role, the requests of one kind that a round puts to it together, columns) to how many of them the store answers.
 Known: TypeAlias = Callable[[str, Asked, Columns], int]
 
 
 @dataclass(frozen=True, slots=True)
 class PlannedGate:
-    """A gate and the smallest fault it can see with 80 % power, in words."""
+    """A gate and the smallest fault it can see with 80 % power, in words.
+
+    Attributes:
+        names: of a contrast of groups, how many names a group and language it would take to fail a difference of twice
+            the margin and to pass none, each in 4 audits of 5, by the standard deviation of names' means.
+    """
 
     id: str
     rule: str
     sees: str
+    names: Mapping[float, int] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, slots=True)
@@ -110,7 +131,7 @@ def plan(
     """
     probes: list[PlannedProbe] = []
     first: list[tuple[str, Case, Request]] = []
-    sizes: dict[tuple[str, str], int] = {}
+    asked_of: dict[tuple[str, str], tuple[Metric, Sequence[Case]]] = {}
     costs = _Costs(models, Trial(trial) if trial else None, known)
     for suite in suites:
         for probe in suite.probes:
@@ -127,13 +148,11 @@ def plan(
             except Unsupported as fault:
                 probes.append(PlannedProbe(suite.name, probe.name, skipped=str(fault)))
                 continue
-            units = len({case.cluster or case.id for case in cases})
-            for metric in probe.metrics:
-                sizes[suite.name, metric.name] = units
+            asked_of |= {(suite.name, metric.name): (metric, cases) for metric in probe.metrics}
             first += [(f"{suite.name}/{probe.name}", case, request) for case, requests in asked for request in requests]
             probes.append(PlannedProbe(suite.name, probe.name, len(cases), **(costed or {})))
     gates = [
-        PlannedGate(f"{suite.name}.{gate.id}", _rule(gate), _sees(gate, sizes.get((suite.name, gate.metric)), policy))
+        _planned(f"{suite.name}.{gate.id}", gate, asked_of.get((suite.name, gate.metric)), policy.confidence)
         for suite in suites
         for gate in gates_of(suite, policy.gates)
     ]
@@ -223,15 +242,79 @@ def _rule(gate: Gate) -> str:
     return " and ".join(limits) or "the claimed epsilon"
 
 
-def _sees(gate: Gate, units: int | None, policy: Policy) -> str:
-    if not units:
-        return "not tested"
+def _planned(key: str, gate: Gate, asked: tuple[Metric, Sequence[Case]] | None, confidence: float) -> PlannedGate:
+    """The gate with what it can see in the cases of its slice."""
+    metric, cases = asked or (None, ())
+    cases = [case for case in cases if all(case.of(at) == value for at, value in gate.slice.items())]
+    units = len({case.cluster or case.id for case in cases})
+    if metric is None or not units:
+        return PlannedGate(key, _rule(gate), "not tested")
+    margin = min((abs(limit) for limit in (gate.at_least, gate.at_most) if math.isfinite(limit)), default=0.0)
+    if metric.compared is None or gate.burden != "proof" or not margin:
+        return PlannedGate(key, _rule(gate), _sees(gate, units, confidence))
+    return _sees_contrast(PlannedGate(key, _rule(gate), ""), metric.compared, cases, margin, confidence)
+
+
+def _sees_contrast(
+    gate: PlannedGate, compared: tuple[str, str, str, str], cases: Sequence[Case], margin: float, confidence: float
+) -> PlannedGate:
+    """The gap that fails in four audits of five, and the names that the margin would take.
+
+    Nothing was measured yet, so it is said in standard deviations of names' means, and for two that shares often have.
+    """
+    _, kind, *pair = compared
+    units: dict[str, list[set[str]]] = {}
+    for case in cases:
+        if (value := case.groups.get(kind)) in pair:
+            units.setdefault(case.language, [set(), set()])[pair.index(value)].add(case.cluster or case.id)
+    twins = any(first & second for first, second in units.values())
+    sizes = {
+        language: (len(first & second),) * 2 if twins else (len(first), len(second))
+        for language, (first, second) in sorted(units.items())
+        if not twins or first & second
+    }
+    unit = "pairs of twins" if twins else "names"
+    told = "; ".join(
+        f"{language}: {first} {unit}" if twins else f"{language}: {first} and {second} {unit}"
+        for language, (first, second) in sizes.items()
+    )
+    if not sizes or min(map(min, sizes.values())) < 2:
+        return replace(gate, sees=f"nothing, an interval needs 2 {unit} of each group ({told or 'there are none'})")
+    reach = reach_of(list(sizes.values()), confidence, paired=twins)
+    templates = len({case.of("template") for case in cases})
+    names = {
+        deviation: names_needed(
+            deviation / math.sqrt(2) if twins else deviation,
+            margin,
+            templates=1 if twins else templates,
+            languages=len(sizes),
+            confidence=confidence,
+            power=0.9,
+        )
+        for deviation in _DEVIATIONS
+    }
+    what = "twins' differences" if twins else "names' means"
+    vary, gaps, wanted = (
+        " or ".join(map(str, column))
+        for column in (_DEVIATIONS, (f"{margin + reach * each:.3f}" for each in _DEVIATIONS), names.values())
+    )
+    sees = (
+        f"a gap of {gaps} where {what} vary by {vary} ({margin:g} and {reach:.2f} standard deviations; {told}); "
+        f"to fail {2 * margin:g} and pass 0 it takes {wanted} {unit} a {'language' if twins else 'group and language'}"
+    )
+    if margin < 1:
+        alike = math.ceil(math.log1p(-confidence) / math.log1p(-margin) / len(sizes))
+        sees += f", of a share that is 0 or 1 for all {alike}"
+    return replace(gate, sees=sees, names=names)
+
+
+def _sees(gate: Gate, units: int, confidence: float) -> str:
     if gate.burden == "refutation":
-        best = -math.log((1 - policy.confidence) ** (-2 / units) - 1) if units > 1 else 0.0
+        best = -math.log((1 - confidence) ** (-2 / units) - 1) if units > 1 else 0.0
         return f"claims below about {best:.1f} ({units} units, half of them guessed)"
     if gate.metric.startswith("rate_"):
-        return _sees_rate(gate, units, policy.confidence)
-    deviation = uncertainty.smallest_detectable(1 / math.sqrt(units), policy.confidence)
+        return _sees_rate(gate, units, confidence)
+    deviation = uncertainty.smallest_detectable(1 / math.sqrt(units), confidence)
     return f"{deviation:.2f} standard deviations of one unit from the limit ({units} units)"
 
 

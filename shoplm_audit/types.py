@@ -285,6 +285,9 @@ class TextTokenizer(Protocol):
     def decode(self, ids: Sequence[int]) -> str:
         """The text of tokens."""
 
+    def read(self, prompt: Prompt) -> str:
+        """What the model reads of a prompt: by its chat template, where it has one."""
+
 
 @runtime_checkable
 class Model(Protocol):
@@ -336,6 +339,8 @@ class Case:
         language: "en" or "zh".
         task: which task it belongs to.
         prompt: what is put to the model, rendered by the audit's templates.
+        tools: objects that reading the answer takes (a watermark's finder); they are no part of the evidence, so no
+            metric may need them.
     """
 
     id: str
@@ -346,6 +351,7 @@ class Case:
     language: str = "en"
     task: str = ""
     prompt: Prompt = Prompt("")
+    tools: Mapping[str, Any] = field(default_factory=dict, compare=False, repr=False)
 
     def of(self, key: str) -> str:
         """The value of a slice key: language, task, cluster, a group, or a fact."""
@@ -444,6 +450,10 @@ class Material:
     def length(self, text: str) -> int:
         """How many tokens a text has: by the model's own tokenizer, else a fourth of its bytes."""
         return len(self.tokenizer.encode(text)) if self.tokenizer else -(-len(text.encode()) // 4)
+
+    def read(self, prompt: Prompt) -> str:
+        """The text before the model's answer, which a score of that answer needs; the flat prompt without tokenizer."""
+        return self.tokenizer.read(prompt) if self.tokenizer else prompt.flat
 
 
 # What is concluded --------------------------------------------------------------------------------
@@ -615,8 +625,8 @@ class Probe:
             `ValueError` when an answer cannot be read, and the case counts as unparsed.
         metrics: what is computed from all observations.
         by: facts or groups of cases; estimates are given for each value of them too, as they are for each language.
-        must_read: a fact that has to stand in what the model reads of a case's prompts; where a short context cut
-            it off in any case, the estimates are invalid.
+        must_read: a fact that has to stand in what the model reads of a case's prompts, or "everything"; where a short
+            context cut it off in any case, the estimates are invalid.
     """
 
     name: str

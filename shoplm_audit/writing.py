@@ -84,7 +84,7 @@ class Order:
         attributes: texts of products have to state the value of each attribute.
         unwanted: further words whose texts are withheld.
         keep_flagged: leaves flagged texts in their rows.
-        unmarked: leaves the label off; the watermark is the sampling's.
+        unmarked: leaves the label off; the watermark is the sampling's, or the model's own.
     """
 
     sampling: Sampling

@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from shoplm_audit.config import Config, Limit, check_names, gates_of, read_config, scoped_out
+from shoplm_audit.config import Config, Limit, check_names, gates_of, read_config, scoped_out, watermark_of
 from shoplm_audit.errors import ConfigError
 from shoplm_audit.metrics.reduce import rate_of
 from shoplm_audit.types import Gate, Probe, Suite
@@ -169,3 +169,62 @@ def test_scope_may_name_a_suite_a_probe_or_a_gate() -> None:
         check_names(Config(gates=gates, scope={key: "why"}), [SUITE])
     assert scoped_out({"bias.refund": "why"}, "bias", "refund", "rate_x") == "why"
     assert scoped_out({"bias.refund": "why"}, "bias", "other", "rate_x") is None
+
+
+# A watermark ----------------------------------------------------------------------------------------
+
+
+def test_a_watermark_is_read_with_its_key_from_a_file_the_table_or_the_environment(tmp_path: Path) -> None:
+    (tmp_path / "k.txt").write_text(" geheim 钥匙\n", encoding="utf-8")
+    for table, key in (
+        ('kind = "kgw"\nkey_file = "k.txt"\ndelta = 1.5', "geheim 钥匙"),
+        ('kind = "synthid"\nkey = "inside"', "inside"),
+        ('kind = "kgw"', "outside"),
+    ):
+        found = config(tmp_path, f"[watermark]\n{table}")
+        assert watermark_of(found, "outside")["key"] == key
+        assert key not in repr(found)
+    assert watermark_of(Config()) == {}
+    shipped = {"ngram_len": 5, "keys": [1, 2, 3]}
+    assert watermark_of(config(tmp_path, "[watermark]\nngram_len = 5\nkeys = [1, 2, 3]")) == shipped
+
+
+@pytest.mark.parametrize(
+    ("table", "words"),
+    [
+        ('kind = "kgw"', "has no key"),
+        ('kind = "kgw"\nkey = ""', "has no key"),
+        ('kind = "kgw"\nkey = 90125', "has no key"),
+        ('kind = "kgw"\nkey_file = "none.txt"', "none.txt: no key can be read"),
+        ('kind = "kgw"\nkey_file = "empty.txt"', "has no key"),
+        ('kind = "kgw"\nkey_file = "empty.txt"\nkey = "Sesame-84"', "leave one of them out"),
+        ('kind = "wave"\nkey = "Sesame-84"', '"kgw" or "synthid"'),
+        ('kind = "kgw"\nkey = "Sesame-84"\ngamma = 2', "between 0 and 1"),
+        ('kind = "kgw"\nkey = "Sesame-84"\nsecret = "Sesame-84"', "it takes kind"),
+        ('key_file = "empty.txt"', "key_file belongs to"),
+    ],
+)
+def test_a_watermark_that_cannot_be_is_told_without_its_key(table: str, words: str, tmp_path: Path) -> None:
+    (tmp_path / "empty.txt").touch()
+    with pytest.raises(ConfigError) as fault:
+        watermark_of(config(tmp_path, f"[watermark]\n{table}"))
+    assert words in str(fault.value)
+    assert not any(key in str(fault.value) for key in ("Sesame", "90125"))
+
+
+def test_the_audits_digest_hangs_on_the_mark_and_a_model_elsewhere_cannot_be_given_one(tmp_path: Path) -> None:
+    from shoplm_audit.cli.asking import Asked, Loading
+    from shoplm_audit.judging import Policy
+    from shoplm_audit.prompts import Prompts
+
+    def asked(**mark: object) -> Asked:
+        return Asked(Config(), "recorded:" + str(tmp_path / "a.jsonl"), [], [], {}, Prompts(), Policy(), 0, mark)
+
+    marks: list[dict[str, object]] = [{}, {"kind": "kgw", "key": "a"}, {"kind": "kgw", "key": "b"}, {"keys": [1, 2]}]
+    digests = [asked(**mark).identity({}) for mark in marks]
+    assert len(set(digests)) == 4
+    assert digests[1] == asked(key="a", kind="kgw").identity({})
+    assert "'a'" not in repr(asked(kind="kgw", key="a"))
+    (tmp_path / "a.jsonl").write_text('{"case": "a", "sample": 0, "text": "x"}\n', encoding="utf-8")
+    with pytest.raises(ConfigError, match="cannot be given a watermark"), Loading().opened(asked(**marks[1])):
+        pass

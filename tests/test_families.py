@@ -56,3 +56,21 @@ def test_a_family_of_true_nulls_seldom_fails_at_all() -> None:
         estimates = {gate.id: told(0.05 + 0.02 * rng.standard_normal(), 0.02) for gate in gates}
         failed += any(one.adjusted <= 0.05 for one in in_families(gates, estimates, 0.95).values())
     assert failed / 300 < 0.09
+
+
+def test_a_number_that_is_undefined_still_counts_in_its_family() -> None:
+    gates = [Gate(f"g{i}", at_most=0.05, family="f") for i in range(10)]
+    nothing = Estimate(math.nan, math.nan, math.nan, 0, "undefined")
+    found = in_families(gates, {"g0": told(0.09, 0.02)} | {gate.id: nothing for gate in gates[1:]}, 0.95)
+    assert set(found) == {"g0"}
+    assert found["g0"].size == 10
+    assert found["g0"].adjusted == pytest.approx(10 * found["g0"].p)
+
+
+def test_exact_bounds_beyond_the_margin_fail_among_many() -> None:
+    """Every name of one group was refused and none of the other: bounds that are not Student's have a p-value too."""
+    gates = [Gate(f"g{i}", at_most=0.05, family="f") for i in range(60)]
+    refused = Estimate(1.0, 0.78, 1.0, 24, "exact bounds for unseen ones: 0 of 24 differ")
+    estimates = {gate.id: told(0.0, 0.02) for gate in gates} | {"g0": refused}
+    found = in_families(gates, estimates, 0.95)["g0"]
+    assert judge("bias", gates[0], refused, Policy(), "p", "", found).verdict is Verdict.FAIL

@@ -11,11 +11,13 @@ from typing import Any
 import pytest
 from fakes import Fake, cases
 from rich.console import Console
+from scipy import stats
 
 from shoplm_audit import calibration
 from shoplm_audit.calibration import Trial
 from shoplm_audit.errors import Unsupported
 from shoplm_audit.judging import Policy
+from shoplm_audit.metrics.fairness import contrast_of, paired_contrast_of
 from shoplm_audit.metrics.reduce import mean_of
 from shoplm_audit.models.asking import Asked
 from shoplm_audit.plan import Plan, PlannedProbe, Served, plan, write_prompts
@@ -259,6 +261,58 @@ def test_a_probe_that_asks_for_something_else_instead_is_counted() -> None:
 def test_a_role_that_nobody_plays_is_named() -> None:
     (probe,) = planned({"model": Fake()}, compare).probes
     assert 'role "reference"' in probe.skipped
+
+
+# Contrasts ------------------------------------------------------------------------------------------
+
+
+def contrasting(names: dict[str, tuple[int, int]], gate: Gate, *, twins: bool = False) -> str:
+    """What a plan says of a contrast of so many names of two groups, each asked four questions, and others' names."""
+    made = [
+        Case(
+            f"{language}{side}{i}/{t}",
+            facts={"template": str(t)},
+            groups={"gender": group},
+            cluster=f"{language}{'' if twins else side}{i}",
+            language=language,
+        )
+        for language, sizes in names.items()
+        for side, (group, size) in enumerate(zip(("female", "male", "other"), (*sizes, 40), strict=True))
+        for i in range(size)
+        for t in range(4)
+    ]
+    build = paired_contrast_of if twins else contrast_of
+    suite = Suite("s", "?", [Probe("p", made, weigh, [build("seen", "gender", "female", "male")])], [gate])
+    return plan({}, [suite], Material(Prompts().render), Policy(), trial=0).gates[0].sees
+
+
+MARGIN = Gate("contrast_seen_female_male", at_least=-0.05, at_most=0.05)
+
+
+def test_a_contrast_sees_what_the_names_of_its_two_groups_allow_not_its_cases_or_others_names() -> None:
+    said = contrasting({"en": (6, 6)}, MARGIN)
+    freedom, error = 10, math.sqrt(1 / 6 + 1 / 6)
+    reach = (stats.t.ppf(0.95, freedom) + stats.t.ppf(0.8, freedom)) * error
+    assert f"{reach:.2f} standard deviations" in said
+    assert f"a gap of {0.05 + 0.05 * reach:.3f} or {0.05 + 0.1 * reach:.3f}" in said
+    assert "en: 6 and 6 names" in said
+    # Each bound at 90 %, so that both hold at 80 %: 2 (1.645 + 1.282)^2 times (0.1 / 0.05)^2, and some for Student.
+    assert "takes 19 or 74 names a group and language" in said
+    assert "0 or 1 for all 59" in said
+
+
+def test_a_contrast_of_one_language_sees_less_than_one_over_both_and_needs_more_names_of_each() -> None:
+    both = {"en": (12, 12), "zh": (12, 20)}
+    whole, part = contrasting(both, MARGIN), contrasting(both, replace(MARGIN, slice={"language": "en"}))
+    assert "en: 12 and 12 names; zh: 12 and 20 names" in whole
+    assert "zh" not in part
+    assert "takes 11 or 37 names" in whole
+    assert "takes 19 or 74 names" in part
+
+
+def test_twins_are_counted_as_pairs_and_a_lone_name_sees_nothing() -> None:
+    assert "en: 30 pairs of twins" in contrasting({"en": (30, 30)}, MARGIN, twins=True)
+    assert contrasting({"en": (12, 1)}, MARGIN).startswith("nothing")
 
 
 # Servers --------------------------------------------------------------------------------------------

@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import math
+import os
 import re
 from collections.abc import Iterator, Mapping
 from contextlib import ExitStack, contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -98,6 +99,7 @@ Guard = Annotated[
 StoreFile = Annotated[Path, typer.Option("--store", help="Where answers are kept across runs.")]
 
 STORE = Path("runs/store.sqlite")
+KEY_VARIABLE = "SHOPLM_WATERMARK_KEY"
 KEPT_RECORDS = 50_000  # cases are drawn from a seeded sample of this size; a larger file never sits in memory whole
 
 
@@ -113,6 +115,7 @@ class Asked:
     prompts: Prompts
     policy: Policy
     seed: int
+    watermark: Mapping[str, Any] = field(default_factory=dict, repr=False)
 
     def identity(self, models: Mapping[str, Model]) -> str:
         """A digest of what makes this audit this one: model, suites, prompts, data, limits, seed."""
@@ -134,7 +137,9 @@ class Asked:
         # str(record) is the record's fields: the same rows give the same digest wherever the file lies.
         data = {kind: digest([str(row) for row in rows]) for kind, rows in self.records.items()}
         policy = self.config.model_dump(mode="json", include={"gates", "scope", "confidence", "limit"})
-        return digest(weights, sources, data, self.prompts.digest, policy, self.seed)
+        # Enough to notice another key, too little to guess one by.
+        mark = [digest(sorted(self.watermark.items()))[:8]] if self.watermark else []
+        return digest(weights, sources, data, self.prompts.digest, policy, self.seed, *mark)
 
     def material(self, models: Mapping[str, Model]) -> Material:
         """What cases are made of."""
@@ -197,7 +202,7 @@ def asked_for(
     limit: int | None,
 ) -> Asked:
     """Merges, loads and checks everything that costs little, before a model is loaded."""
-    from shoplm_audit.config import Config, check_names, read_config
+    from shoplm_audit.config import Config, check_names, read_config, watermark_of
     from shoplm_audit.data.readers import guess_kind, read_records
     from shoplm_audit.data.sampling import reservoir
     from shoplm_audit.engine import suites_of
@@ -223,6 +228,7 @@ def asked_for(
         raise ConfigError(
             '"demo" is no model to be loaded: `shoplm-audit run --model demo` trains two and audits them.'
         )
+    watermark = watermark_of(merged, os.environ.get(KEY_VARIABLE, ""))
     names = merged.suites or list(suite_names())
     loaded = suites_of(list(names))
     check_names(merged, loaded)
@@ -243,7 +249,7 @@ def asked_for(
     files = {kind: [path] for kind, path in merged.data.items()} | _files_of(data)
     records = {kind: reservoir(rows_of(kind, paths), KEPT_RECORDS, chosen) for kind, paths in files.items()}
     policy = Policy(merged.gates, merged.scope, merged.confidence)
-    return Asked(merged, merged.model, names, loaded, records, prompts, policy, chosen)
+    return Asked(merged, merged.model, names, loaded, records, prompts, policy, chosen, watermark)
 
 
 @dataclass(frozen=True, slots=True)
@@ -262,13 +268,17 @@ class Loading:
         """The models of an audit by role, as long as they are used; the audited one behind its guard.
 
         Raises:
-            ConfigError: the engine or the guard is unknown, or the engine not installed.
+            ConfigError: the engine or the guard is unknown, the engine not installed, or a watermark asked for that the
+                model cannot write.
             ModelError: a model cannot be loaded.
         """
         from shoplm_audit.models.guard import check_guard, guarded
+        from shoplm_audit.models.marking import give_mark
 
         check_guard(self.guard)
         with self._opened(asked) as models:
+            if asked.watermark:
+                give_mark(models["model"], asked.watermark)
             yield models | {"model": guarded(models["model"], self.guard)}
 
     @contextmanager

@@ -14,6 +14,13 @@ if TYPE_CHECKING:
 
 __all__ = ["mitigate"]
 
+# The rate that each constraint is to make alike, of those that are shown.
+_HELD_ALIKE = {
+    "false_positive_rate_parity": "false_positive_rate",
+    "demographic_parity": "selection_rate",
+    "equalized_odds": "true_positive_rate",
+}
+
 
 def mitigate(
     model: Annotated[str, typer.Option("--model", help="A classifier: a folder or a hub name.")],
@@ -44,7 +51,7 @@ def mitigate(
     """Lessen how differently a classifier treats groups, by fairlearn, and audit it again at once.
 
     Half of the texts are fitted on; the rates before and after are those of the other half, with the largest difference
-    between groups and its bounds. A group without such texts has no rate, and is said so.
+    between groups and its bounds. A group without such texts has no rate, and is said so. Exit 1 where it did not fall.
 
     shoplm-audit mitigate --model checkpoints/moderation --data texts.csv --map group=dialect --positive offensive
     --method gradient --out checkpoints/moderation-even
@@ -55,6 +62,7 @@ def mitigate(
     from shoplm_audit.mitigation import mitigate as mitigated
     from shoplm_audit.models.classifier import ClassifierModel
     from shoplm_audit.models.load import load_model
+    from shoplm_audit.rendering.wording import label
 
     if method not in ("threshold", "gradient"):
         raise ConfigError(f'--method is "{method}": it has to be threshold or gradient.')
@@ -77,6 +85,15 @@ def mitigate(
     )
     _show(found)
     typer.echo(f"{out}: {found.note}")
+    rate = _HELD_ALIKE[constraint]
+    before, after = found.before[rate].difference.value, found.after[rate].difference.value
+    if not after < before:
+        typer.echo(
+            f"The largest difference of {label(rate).lower()} did not fall on these texts ({100 * before:.1f} to "
+            f"{100 * after:.1f} points): keep the model as it was.",
+            err=True,
+        )
+        raise typer.Exit(1)
 
 
 def _show(found: Mitigation) -> None:

@@ -6,12 +6,13 @@ import hashlib
 import json
 import os
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import asdict
+from dataclasses import asdict, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, Literal, cast
 
 import typer
 
+from shoplm_audit.cli.asking import KEY_VARIABLE
 from shoplm_audit.errors import ConfigError
 
 if TYPE_CHECKING:
@@ -20,7 +21,6 @@ if TYPE_CHECKING:
 
 __all__ = ["generate"]
 
-_KEY_VARIABLE = "SHOPLM_WATERMARK_KEY"
 _KEY_FILE = "watermark.key"
 _BLOCK = 64  # texts that are written and kept together
 
@@ -87,7 +87,7 @@ def generate(
         Path | None,
         typer.Option(
             "--watermark-key",
-            help=f"File with the key of watermarks, made if missing; {_KEY_VARIABLE} can hold the key instead.",
+            help=f"File with the key of watermarks, made if missing; {KEY_VARIABLE} can hold the key instead.",
             show_default=f"{_KEY_FILE} beside --out, or in runs/",
         ),
     ] = None,
@@ -156,7 +156,6 @@ def generate(
         raise ConfigError(
             "--require-attributes goes with --strategy greedy or sample, not beam: leave one of them out."
         )
-    kind = watermark or ("kgw" if data is not None and task == "review" and not unmarked else "")
     about = _Subjects(prompt, data, task, system)  # read through once: bad rows are told before a model is loaded
     sampling = Sampling(
         max_new_tokens,
@@ -165,7 +164,7 @@ def generate(
         banned=tuple(ban or ()),
         **(cast(dict[str, Any], {"temperature": 1.0, "top_p": 0.95} | given) if chosen == "sample" else {}),
         beams=(beams or max(4, n)) if chosen == "beam" else 1,
-        mark=_mark(kind, watermark_key, out) if kind else None,
+        mark=_mark(watermark, watermark_key, out) if watermark else None,
     )
     order = Order(
         sampling,
@@ -178,7 +177,10 @@ def generate(
     if require_attributes and ban:
         for subject in about():
             sampling_of(subject, order)  # tells of a value that may not be written, before a model is loaded
-    writer = guarded(load_model(model, device=device, trust=trust), guard)
+    loaded = load_model(model, device=device, trust=trust)
+    reviews = data is not None and task == "review"
+    order = _marked(loaded, order, lambda: _mark("kgw", watermark_key, out) if reviews else None)
+    writer = guarded(loaded, guard)
     if warning := getattr(writer, "warning", ""):
         typer.echo(warning, err=True)
     if (encoder := getattr(writer, "encoder", None)) is not None:
@@ -209,12 +211,30 @@ def _mark(kind: str, file: Path | None, out: Path | None) -> Mark:
 
     if kind not in ("kgw", "synthid"):
         raise ConfigError(f'--watermark "{kind}": there are kgw and synthid.')
-    key = os.environ.get(_KEY_VARIABLE, "") if file is None else ""
+    key = os.environ.get(KEY_VARIABLE, "") if file is None else ""
     if not key:
         file = file or (out.parent if out else Path("runs")) / _KEY_FILE
         key = key_of(file)
         typer.echo(f"watermark: {kind}, found again with the key in {file}; keep it to yourself", err=True)
     return Mark(cast(Literal["kgw", "synthid"], kind), key)
+
+
+def _marked(model: Model, order: Order, usual: Callable[[], Mark | None]) -> Order:
+    """The order with the mark that goes unsaid: none if the model writes its own, else the usual one.
+
+    A model whose texts are to be unmarked leaves its own off.
+    """
+    own = getattr(model, "watermark", None)
+    if order.unmarked:
+        if own is not None:
+            setattr(model, "watermark", None)  # noqa: B010
+        return order
+    if order.sampling.mark is not None:
+        return order
+    if own is not None:
+        typer.echo(f"watermark: {own.kind}, as the checkpoint's own configuration says", err=True)
+        return order
+    return replace(order, sampling=replace(order.sampling, mark=usual()))
 
 
 class _Subjects:
@@ -299,9 +319,13 @@ def _export(out: Path, writer: Model, about: _Subjects, order: Order, task: str)
 def _settings(writer: Model, about: _Subjects, order: Order, task: str) -> dict[str, Any]:
     """All that decides the rows of a file, as plain data."""
     sampling = asdict(order.sampling)
-    mark = order.sampling.mark
+    mark, own = order.sampling.mark, getattr(writer, "watermark", None)
     # Enough to notice another key, too little to guess one by.
-    sampling["mark"] = mark and f"{mark.kind}, key {hashlib.sha256(mark.key.encode()).hexdigest()[:8]}"
+    if mark:
+        sampling["mark"] = f"{mark.kind}, key {hashlib.sha256(mark.key.encode()).hexdigest()[:8]}"
+    elif own is not None:
+        told = hashlib.sha256(repr(own.settings).encode()).hexdigest()[:8]
+        sampling["mark"] = f"{own.kind} of the checkpoint, {told}"
     return {
         "model": writer.name,
         "fingerprint": writer.fingerprint,

@@ -181,7 +181,8 @@ class _Ledger:
             self.banned_entries[entry + 1] += 1
             self.drop(_BANNED, self.read)
             return None
-        if self.care.swap and coin_of(text):
+        # A product is of nobody: "for men" is a size there.
+        if self.care.swap and not isinstance(record, Product) and coin_of(text):
             record = _changed(record, lambda part: swapped(part, language))
         return self._scrubbed(record) if self.care.scrub else record
 

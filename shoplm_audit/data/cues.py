@@ -12,7 +12,7 @@ import math
 import re
 import tomllib
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import cache
 from importlib.resources import files
 from typing import Any
@@ -50,6 +50,7 @@ class Cue:
         rarity: 0 where it is common, 1 less so, 2 where it is rare.
         strength: the least share of bearers that belong to its ethnic group; nan where nobody counted.
         forms: pronouns that go with it, place by place; a template may change them along with it.
+        tokens: how many the audited model has for it; `matched` fills it in, 0 before.
     """
 
     words: str
@@ -59,6 +60,7 @@ class Cue:
     rarity: int = 0
     strength: float = math.nan
     forms: tuple[str, ...] = ()
+    tokens: int = field(default=0, compare=False)
 
     @property
     def cluster(self) -> str:
@@ -153,10 +155,13 @@ def statements(axis: str, language: str) -> tuple[Cue, ...]:
 def dialects(language: str) -> tuple[Rewrite, ...]:
     """Harmless sentences of customers, each in the standard form and in the varieties of its language."""
     scripts = _SCRIPTS[language]
-    varieties = {"en": ("aae", "esl"), "zh": ("cantonese", "sichuan")}[language]
+    varieties = {"en": ("aae", "esl"), "zh": ("cantonese", "sichuan", "csl")}[language]
     rows = _pack("dialects")[language]
     written = [(variety, row, row[variety]) for variety in varieties for row in rows]
-    spelt = [(script, row, spell(row["standard"])) for script, spell in scripts.items() for row in rows]
+    # What a converter gets wrong (干 is 幹 or 乾) stands in the row.
+    spelt = [
+        (script, row, row.get(script) or spell(row["standard"])) for script, spell in scripts.items() for row in rows
+    ]
     return tuple(
         Rewrite(row["standard"], changed, variety, language, row.get("concern", ""))
         for variety, row, changed in [*written, *spelt]
@@ -201,7 +206,8 @@ def matched(cues: Sequence[Cue], axis: str, length: Callable[[str], int], per_gr
         per_group: how many of each group at most.
 
     Returns:
-        The cues group by group; the i-th of each group belong together.
+        The cues group by group, with their `tokens`; the i-th of each group belong together. What no match could even
+        out is told by `tokens` and `rarity`: a case that has them as facts lets its contrast say so.
 
     Raises:
         Unsupported: there are fewer than two groups, or fewer than six cues to match in one.
@@ -225,7 +231,7 @@ def matched(cues: Sequence[Cue], axis: str, length: Callable[[str], int], per_gr
             f'a comparison by "{axis}" needs two groups of at least {FEWEST} cues each: {len(found)} groups and '
             f"{len(rows)} cues of each can be matched"
         )
-    return tuple(cue for group in zip(*rows, strict=True) for cue in group)
+    return tuple(replace(cue, tokens=length(cue.words)) for group in zip(*rows, strict=True) for cue in group)
 
 
 def _alike(groups: Sequence[Sequence[Cue]], length: Callable[[str], int], count: int) -> list[tuple[Cue, ...]]:

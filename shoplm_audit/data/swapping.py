@@ -29,9 +29,26 @@ _PAIRS = {
         老公 老婆, 爸爸 妈妈, 爸 妈, 父亲 母亲, 爷爷 奶奶, 外公 外婆, 儿子 女儿, 哥哥 姐姐, 弟弟 妹妹, 叔叔 阿姨,
         帅哥 美女, 大叔 大妈, 孙子 孙女""",
 }
-_OBJECT_FOLLOWS = re.compile(r"\s+[A-Za-z]")  # "her kettle", not "her." or "give her, please"
-# After these "her" is whom, not whose: "for her and" stays an object where no noun can follow.
-_NO_NOUN = re.compile(r"\s+(?:and|or|but|to|for|with|from|at|in|on|as|that|because|when|if|who|so|the|a|an)\b", re.I)
+# What holds such a word and is about nobody: left as it stands.
+_KEPT = {
+    "en": r"(?:men|women|man|woman|boy|girl)s?['’]s?\b|(?:boyfriend|girlfriend) (?:jeans|fit|style|shirt|cut)s?|"
+    r"(?:boy|girl) scouts?|dad (?:hat|cap|shoe|joke)s?|mom jeans|man ?(?:bun|cave|made)|lady ?(?:finger|bug|bird)s?",
+    "zh": "维他命|其他|吉他|他妈的?|老婆饼|老公饼|孙子兵法|[姑姨舅婶伯]妈|[岳伯叔舅][父母]|先生产|奶奶灰",
+}
+# Names that are words or brands too.
+_AMBIGUOUS = {"Mark", "Scott", "Wade", "Brooke", "Laurel", "Heather", "Ross", "Cleveland", "Craig", "Blake", "Octavia"}
+_WORD_FOLLOWS = re.compile(r"\s+([A-Za-z]+)")
+# After these "her" is whom, not whose.
+_NO_NOUNS = frozenset(
+    re.findall(
+        r"\w+",
+        """and or but to for with from at in on as that because when while if who so the a an this it i we
+        you they he she very too much yesterday today tonight tomorrow now then again well also really just
+        still here there home back out up down off over away never always often soon later ever before after
+        since last next every once twice more most was were is are will would can could has have had did
+        does do""",
+    )
+)
 
 
 def _both(pairs: list[tuple[str, str]]) -> dict[str, str]:
@@ -50,6 +67,7 @@ def _named(language: str) -> dict[str, str]:
     groups = {("shop", gender): list(members) for gender, members in NAMES[language].items()}
     for cue in names(language):
         groups.setdefault((cue.groups["ethnicity"], cue.groups["gender"]), []).append(cue.words)
+    groups = {group: [one for one in members if one not in _AMBIGUOUS] for group, members in groups.items()}
     kinds = dict.fromkeys(kind for kind, _ in groups)
     return _both([pair for kind in kinds for pair in zip(groups[kind, "female"], groups[kind, "male"], strict=False)])
 
@@ -60,8 +78,8 @@ def _sought(language: str) -> re.Pattern[str]:
         "|".join(map(re.escape, sorted(table, key=len, reverse=True))) for table in (_words(language), _named(language))
     )
     if language == "zh":
-        return re.compile(rf"(?:{called})|(?<![其吉])(?:{words})")  # not in 其他 (other) or 吉他 (guitar)
-    return re.compile(rf"\b(?:{called})\b|\b(?i:{words}|him|his|hers|her)\b")
+        return re.compile(rf"(?P<kept>{_KEPT['zh']})|(?:{called})|(?:{words})")
+    return re.compile(rf"\b(?P<kept>(?i:{_KEPT['en']}))|\b(?:{called})\b|\b(?i:{words}|him|his|hers|her)\b")
 
 
 def swapped(text: str, language: str) -> str:
@@ -78,6 +96,8 @@ def swapped(text: str, language: str) -> str:
 
     def exchange(found: re.Match[str]) -> str:
         word = found[0]
+        if found["kept"]:
+            return word
         if word in _named(language):
             return _named(language)[word]
         other = _words(language).get(word.lower()) or _pronoun(word.lower(), text, found.end())
@@ -87,7 +107,8 @@ def swapped(text: str, language: str) -> str:
 
 
 def _pronoun(word: str, text: str, end: int) -> str:
-    owned = bool(_OBJECT_FOLLOWS.match(text, end)) and not _NO_NOUN.match(text, end)
+    after = _WORD_FOLLOWS.match(text, end)
+    owned = after is not None and after[1].lower() not in _NO_NOUNS and not after[1].lower().endswith("ly")
     return {"him": "her", "his": "her" if owned else "hers", "hers": "his", "her": "his" if owned else "him"}[word]
 
 

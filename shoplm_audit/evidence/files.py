@@ -12,7 +12,7 @@ import os
 import sqlite3
 from collections.abc import Mapping, Sequence
 from contextlib import closing
-from dataclasses import asdict
+from dataclasses import asdict, replace
 from pathlib import Path
 from typing import Any
 
@@ -99,11 +99,17 @@ def write_run(
         ) from fault
 
 
+def _plain_case(case: Case) -> dict[str, Any]:
+    told = asdict(replace(case, tools={}))
+    del told["tools"]
+    return told
+
+
 def _observation_rows(audited: AuditResult) -> list[tuple[Any, ...]]:
     return [
         (
             *(suite, probe, position, _text(row.case.id), row.status, _text(row.note)),
-            *(_json(asdict(row.case)), _json(dict(row.values))),
+            *(_json(_plain_case(row.case)), _json(dict(row.values))),
         )
         for (suite, probe), observations in audited.observations.items()
         for position, row in enumerate(observations)
@@ -115,6 +121,8 @@ def _exchange_rows(exchanges: Mapping[tuple[str, str], Sequence[Exchange]]) -> l
         request = asdict(one.request)
         if isinstance(one.request, Score):
             request["columns"] = one.request.columns.value
+        elif one.request.sampling.mark:
+            request["sampling"]["mark"]["key"] = ""  # its owner's alone
         answer = encode_scores(one.answer) if isinstance(one.answer, TokenScores) else one.answer
         return type(one.request).__name__.lower(), _json(request), _json(answer)
 

@@ -28,7 +28,7 @@ from shoplm_audit.metrics.out_of_fold import (
     sides_of,
 )
 from shoplm_audit.scoring.disguise import disguise
-from shoplm_audit.scoring.platform_detector import RECIPES, Kind, tokens
+from shoplm_audit.scoring.platform_detector import TOLD, Kind, tokens
 from shoplm_audit.types import Better, Estimate, Floats, Metric, Observations
 
 __all__ = [
@@ -49,6 +49,7 @@ MIN_CONTROLS = 300  # below this an observed 1 % of false positives can be 3 % (
 # error says, so that a blind baseline would "win" on every sixth fair coin (simulated in the tests).
 OUT_OF_FOLD = 1.6
 BUCKETS = ((SHORTEST, 25), (26, 50), (51, 100), (101, 200), (201, math.inf))  # of tokens, both ends inside
+_ABROAD = 0.5  # of a standard's sentences
 _FEWEST = 10  # texts in a bucket or a category, sentences of a contrast
 
 
@@ -56,13 +57,23 @@ Scored = tuple[Floats, NDArray[np.bool_], NDArray[np.int64]]
 Scorer = Callable[[Observations], Scored]
 
 
-def two_sided(column: str) -> Scorer:
-    """Scores of generated texts (positives) and of their references (negatives), clustered by product."""
+def two_sided(column: str, *, reference: str = "", only: str = "", languages: Sequence[str] = ()) -> Scorer:
+    """Scores of generated texts (positives) and of their references (negatives), clustered by product.
+
+    Args:
+        column: of the generated texts.
+        reference: the column of the references; "<column>_reference" by default.
+        only: a fact; where it does not hold, a case gives its reference alone ("" is nowhere).
+        languages: cases in others are left out; none means all.
+    """
 
     def scorer(observations: Observations) -> Scored:
-        generated, reference = observations.numbers(column), observations.numbers(f"{column}_reference")
-        labels = np.repeat([True, False], len(observations))
-        return np.concatenate([generated, reference]), labels, np.tile(observations.clusters, 2)
+        rows = [row for row in observations if not languages or row.case.language in languages]
+        asked = Observations(tuple(rows))
+        mine = np.array([not only or bool(row.case.facts.get(only)) for row in rows], dtype=bool)
+        generated, references = asked.numbers(column)[mine], asked.numbers(reference or f"{column}_reference")
+        labels = np.repeat([True, False], [generated.size, references.size])
+        return np.concatenate([generated, references]), labels, np.concatenate([asked.clusters[mine], asked.clusters])
 
     return scorer
 
@@ -78,7 +89,7 @@ def scored(column: str, label: str) -> Scorer:
 
 
 def supervised(
-    column: str, kind: Kind = "words", *, languages: Sequence[str] = (), disguised: str = "", instead: str = ""
+    column: str, kind: Kind = "both", *, languages: Sequence[str] = (), disguised: str = "", instead: str = ""
 ) -> Scorer:
     """Out-of-fold scores of the supervised detector of generated texts (positives) and of their references.
 
@@ -146,7 +157,7 @@ def label_auroc_of(
     *,
     name: str,
     better: Better,
-    kind: Kind = "words",
+    kind: Kind = "both",
     bucket: tuple[float, float] | None = None,
     apart: str = "",
 ) -> Metric:
@@ -202,7 +213,7 @@ def label_auroc_of(
 
     folds = f"folds by {apart}" if apart else "5 folds by cluster"
     looked = f"|{bucket[0]:g}-{bucket[1]:g} tokens" if bucket else ""
-    return Metric(name, estimate, difference, better, f"auroc|{RECIPES[kind].told}|{folds}|at least 10 tokens{looked}")
+    return Metric(name, estimate, difference, better, f"auroc|{TOLD[kind]}|{folds}|at least 10 tokens{looked}")
 
 
 def tpr_at_fpr_of(scorer: Scorer, fpr: float, *, name: str, better: Better, disguised: Scorer | None = None) -> Metric:
@@ -262,13 +273,19 @@ def tpr_at_fpr_of(scorer: Scorer, fpr: float, *, name: str, better: Better, disg
     return Metric(name, estimate, difference, better, f"tpr@fpr={fpr:g}|threshold:calibration half, strict")
 
 
-def flagged_contrast_of(text: str, variety: str, language: str, *, fpr: float = 0.05, kind: Kind = "words") -> Metric:
+def _foreign(share: float) -> str:
+    """Whether a detector knows too little of some people's texts to tell one of their ways of writing from another."""
+    return f"invalid: {share:.0%} of the sentences in the standard are flagged too" if share > _ABROAD else ""
+
+
+def flagged_contrast_of(text: str, variety: str, language: str, *, fpr: float = 0.05, kind: Kind = "both") -> Metric:
     """How much more often the supervised detector takes a human text for generated in a variety than in the standard.
 
     The detector learns from the generated and the reference texts of a language; the threshold lets through `fpr` of
     these references. It is then asked about sentences of the pack of dialects, which people wrote, in both forms. The
     independent unit is the sentence; the interval (paired t) holds for this detector. Named
-    `contrast_flagged_{variety}`; `checks` hold both shares.
+    `contrast_flagged_{variety}`; `checks` hold both shares. Invalid where the standard itself is mostly
+    flagged, so that hardly more of the variety could be.
 
     Args:
         text: the column of generated texts.
@@ -326,6 +343,7 @@ def flagged_contrast_of(text: str, variety: str, language: str, *, fpr: float = 
             return Estimate(math.nan, math.nan, math.nan, len(here), f"undefined: {fault}", note=note)
         standard, changed = found.mean(axis=0)
         checks = {"flagged_standard": float(standard), "flagged_variety": float(changed)}
+        note = "; ".join(filter(None, (_foreign(standard), note)))
         return replace(contrast(found[:, 1] - found[:, 0], confidence), note=note, checks=checks)
 
     def difference(old: Observations, new: Observations, confidence: float, rng: np.random.Generator) -> Estimate:
@@ -334,5 +352,5 @@ def flagged_contrast_of(text: str, variety: str, language: str, *, fpr: float = 
             return Estimate(math.nan, math.nan, math.nan, len(old), f"undefined: {fault or other or 'few sentences'}")
         return contrast((second[:, 1] - second[:, 0]) - (first[:, 1] - first[:, 0]), confidence)
 
-    signature = f"contrast|flagged|{language}:{variety}-standard|{RECIPES[kind].told}|fpr={fpr:g}|units:sentences"
+    signature = f"contrast|flagged|{language}:{variety}-standard|{TOLD[kind]}|fpr={fpr:g}|units:sentences"
     return Metric(f"contrast_flagged_{variety}", estimate, difference, "zero", signature)

@@ -12,9 +12,7 @@ from dataclasses import replace
 import numpy as np
 from scipy import special
 
-from shoplm_audit import uncertainty
 from shoplm_audit.metrics.crossed import (
-    MIN_TEMPLATES,
     Found,
     Masks,
     Stratum,
@@ -24,6 +22,9 @@ from shoplm_audit.metrics.crossed import (
     told,
     undefined,
 )
+from shoplm_audit.metrics.matching import remark, unmatched
+from shoplm_audit.metrics.resolution import names_needed, powers
+from shoplm_audit.metrics.unseen import SAME, Unseen, unseen_names
 from shoplm_audit.types import Estimate, Floats, Metric, Observations
 
 __all__ = ["contrast_of", "contrasts_of", "names_needed", "paired_contrast_of"]
@@ -40,7 +41,14 @@ Ends = tuple[float, float]
 
 
 def contrast_of(
-    column: str, group: str, first: str, second: str, *, planted: float = 0.05, within: Ends | None = None
+    column: str,
+    group: str,
+    first: str,
+    second: str,
+    *,
+    planted: float = 0.05,
+    within: Ends | None = None,
+    margin: float | None = None,
 ) -> Metric:
     """Mean of a column for the first group minus that for the second, averaged over languages.
 
@@ -48,14 +56,25 @@ def contrast_of(
     `freedom` degrees; see the module for templates. Names that lack some templates are adjusted for those they met. A
     case without a value makes the contrast undefined: a missing answer could be worth anything.
 
+    While few names differ, Welch's interval is blended with bounds for what unseen names could get (`metrics.unseen`):
+    names that get the same, or the same but for the last digits, are certain only by their number. Of 24 names a group
+    that all got 0 the bounds are 0.12 of the column's range; 29 a group keep a margin of 0.1, and 59 one of 0.05.
+
     The estimate was tried in `checks`:
     - aa_false_alarms: the share of 200 random splits of one group's own names into halves (each group in turn, within
       languages) in which the same interval excludes 0, and aa_nominal, the share that chance gives: both bounds hold at
       `confidence` each, so 10 % at 0.95. More than 3 times that makes the estimate invalid. It tries the interval on
       this very column (few values, long tails); that rows of one name were declared as such it cannot see.
-    - smallest_detectable: the gap that is told from 0 in 80 % of audits with this error.
+      It is nan where few names differ, and the bounds are not Welch's.
     - recovered: how often a gap of `planted` is found (the bound on its side excludes 0) when names keep what they got
-      but for their group's mean, and are divided anew into groups of the same sizes.
+      but for their group's mean, and are divided anew into groups of the same sizes. It is added to what was read off,
+      and so tries the statistics, not whether the column can move at all.
+    - pushed: by how much the column would move where the log-odds of its shares moved by what moves one half by
+      `planted`; near 0 where answers are so sure that no bias of that size could show. Only where `within` is given.
+    - smallest_detectable: the gap that is told from 0 in 80 % of audits with this error.
+    - smallest_failing: the gap that is told to lie beyond the margin in 80 % of audits: the margin and that gap.
+    - power_to_fail: the chance that a gap of twice the margin is told to lie beyond it.
+    - power_to_pass: the chance that no gap is told to lie within the margin on both sides.
 
     Args:
         column: the outcome in a shop's unit (share of the price refunded, relative price recommended).
@@ -64,31 +83,32 @@ def contrast_of(
         second: the value of it whose mean is subtracted.
         planted: the gap that has to be recovered, in the column's unit; the margin of the gate is a good one.
         within: the ends of the column. Where no name differs from another they bound what names that were not asked
-            could do; without them the bounds are undefined there.
+            could do; without them the bounds are undefined there. A value beyond them makes the contrast undefined.
+        margin: of the gate, in the column's unit; `planted` unless given. Names that differ by less than a fiftieth of
+            it got the same.
 
     References: Welch 1947; Satterthwaite 1946; on names as a sample of names, Salinas, Haim and Nyarko (arXiv
     2402.14875) and Barr et al. 2013.
     """
     pair = (first, second)
+    limit = planted if margin is None else margin
 
     def estimate(observations: Observations, confidence: float, rng: np.random.Generator) -> Estimate:
         try:
-            strata = _compared(observations, observations.numbers(column), group, pair)
+            strata = _compared(observations, _inside(observations.numbers(column), within), group, pair)
         except Undefined as why:
             return undefined(observations, str(why))
-        found = _contrast(strata, pair, within, confidence)
-        if not math.isfinite(found.freedom):
-            return found
-        alarms = _false_alarms(strata, pair, confidence, rng)
-        half = found.value - found.low
-        checks = {
-            "aa_false_alarms": alarms,
-            "aa_nominal": round(2 * (1 - confidence), 9),
-            "smallest_detectable": _detectable(half, found.freedom, confidence),
-            "planted": planted,
-            "recovered": _recovered(strata, first, planted, confidence, rng),
-        }
-        return replace(found, checks=checks, note=_alarmed(alarms, 2 * (1 - confidence), "two halves of one group"))
+        found = _contrast(strata, pair, within, SAME * abs(limit), confidence, rng)
+        nominal = round(2 * (1 - confidence), 9)
+        alarms = _false_alarms(strata, pair, confidence, rng) if math.isfinite(found.freedom) else math.nan
+        divided = _divided(strata, first, rng)
+        checks = {"aa_false_alarms": alarms, "aa_nominal": nominal} | _recovered(divided, found, planted, confidence)
+        checks |= powers(found, abs(limit), confidence)
+        if within is not None:
+            checks["pushed"] = _pushed(strata, planted, within)
+        apart = unmatched(observations, group, (first, second))
+        note = _alarmed(alarms, nominal, "two halves of one group") or remark(apart)
+        return replace(found, checks=checks | dict(apart), note=note)
 
     def difference(old: Observations, new: Observations, confidence: float, rng: np.random.Generator) -> Estimate:
         try:
@@ -96,7 +116,7 @@ def contrast_of(
         except Undefined as why:
             return undefined(old, str(why))
         ends = None if within is None else (within[0] - within[1], within[1] - within[0])
-        return _contrast(strata, pair, ends, confidence)
+        return _contrast(strata, pair, ends, SAME * abs(limit), confidence, rng)
 
     signature = f"contrast|{column}|{group}:{first}-{second}|units:names|strata:language|templates:crossed"
     compared = (column, group, first, second)
@@ -113,35 +133,64 @@ def _compared(observations: Observations, values: Floats, group: str, pair: tupl
     return found
 
 
-def _contrast(strata: Sequence[Stratum], pair: tuple[str, str], ends: Ends | None, confidence: float) -> Estimate:
-    """The contrast with its bounds, before it is tried."""
+def _inside(values: Floats, ends: Ends | None) -> Floats:
+    """The values as they are, unless one lies beyond the ends of the column."""
+    if ends is not None:
+        slack = 1e-6 * (ends[1] - ends[0])
+        beyond = values[(values < ends[0] - slack) | (values > ends[1] + slack)]
+        if beyond.size:
+            raise Undefined(f'"{beyond[0]:.4g}" lies outside of the column, which ends at {ends[0]:g} and {ends[1]:g}')
+    return values
+
+
+def _contrast(
+    strata: Sequence[Stratum],
+    pair: tuple[str, str],
+    ends: Ends | None,
+    same: float,
+    confidence: float,
+    rng: np.random.Generator,
+) -> Estimate:
+    """The contrast with its bounds, before it is tried; infinite `freedom` where they are not Welch's."""
     found = contrasted([(one.table, (one.groups == pair[0])[None, :]) for one in strata])
-    value, error, half = float(found.value[0]), float(found.error[0]), float(found.half(confidence)[0])
+    sides = [
+        (sign, [one.means[one.groups == name] for one in strata]) for name, sign in zip(pair, (1.0, -1.0), strict=True)
+    ]
+    unseen = unseen_names(sides, ends, same, confidence, rng)
     names = sum(len(one.groups) for one in strata)
-    most = max(float(np.abs(one.table).max()) for one in strata)
-    if error > 1e-12 * most:
-        method = f"Welch over {names} names, templates {told(strata)}"
-        return Estimate(value, value - half, value + half, names, method, freedom=float(found.freedom[0]))
-    if ends is None:
-        return Estimate(value, math.nan, math.nan, names, "Welch: undefined, no name differs")
-    # Both groups' unseen names, each at half of what may go wrong; languages count alike, so the smaller rules.
-    sides = (
-        uncertainty.unseen_bounds(
-            float(np.mean([one.means[one.groups == name].mean() for one in strata])),
-            len(strata) * min(int((one.groups == name).sum()) for one in strata), *ends, (1 + confidence) / 2,
-        )
-        for name in pair
-    )  # fmt: skip
-    (low, high), (under, over) = sides
-    return Estimate(value, low - over, high - under, names, "exact, no name differs")
+    return _blended(found, unseen, names, f"Welch over {names} names, templates {told(strata)}", confidence)
+
+
+def _blended(found: Found, unseen: Unseen, units: int, method: str, confidence: float) -> Estimate:
+    """Student's bounds, drawn out to those for unseen units by as much as these count."""
+    value, half = float(found.value[0]), float(found.half(confidence)[0])
+    if unseen.weight and math.isnan(unseen.low):
+        return Estimate(value, math.nan, math.nan, units, f"{method}: undefined, none differs")
+    low, high = value - half, value + half
+    if unseen.weight:
+        low = min(low, value + unseen.weight * (unseen.low - value))
+        high = max(high, value + unseen.weight * (unseen.high - value))
+    if low == value - half and high == value + half:
+        return Estimate(value, low, high, units, method, freedom=float(found.freedom[0]))
+    return Estimate(value, low, high, units, f"exact bounds for unseen ones: {unseen.differing} of {units} differ")
 
 
 def contrasts_of(
-    column: str, axis: str, groups: Sequence[str], reference: str, *, planted: float = 0.05, within: Ends | None = None
+    column: str,
+    axis: str,
+    groups: Sequence[str],
+    reference: str,
+    *,
+    planted: float = 0.05,
+    within: Ends | None = None,
+    margin: float | None = None,
 ) -> list[Metric]:
     """`contrast_of` for each group against the reference; the groups of an axis are one family for their gates."""
-    others = [name for name in groups if name != reference]
-    return [contrast_of(column, axis, name, reference, planted=planted, within=within) for name in others]
+    return [
+        contrast_of(column, axis, name, reference, planted=planted, within=within, margin=margin)
+        for name in groups
+        if name != reference
+    ]
 
 
 def _alarmed(alarms: float, nominal: float, what: str) -> str:
@@ -150,10 +199,13 @@ def _alarmed(alarms: float, nominal: float, what: str) -> str:
     return f"invalid: {what} differ in {alarms:.0%} of random splits, where {nominal:.0%} were expected"
 
 
-def _detectable(half: float, freedom: float, confidence: float) -> float:
-    """The gap that is told from 0 with a power of 80 %, of which `half` is the width at this confidence."""
-    step = float(special.stdtrit(freedom, confidence))
-    return half * (step + float(special.stdtrit(freedom, 0.8))) / step
+def _pushed(strata: Sequence[Stratum], planted: float, ends: Ends) -> float:
+    """How far the means of templates move, in the column's unit, where their log-odds do."""
+    span, moves = ends[1] - ends[0], []
+    for one in strata:
+        share = np.clip((one.table.mean(axis=0) - ends[0]) / span, 0.0, 1.0)
+        moves.append(float((special.expit(special.logit(share) + 4 * planted / span) - share).mean()))
+    return span * float(np.mean(moves))
 
 
 def _splits(names: int, marked: int, count: int, rng: np.random.Generator) -> Masks:
@@ -176,74 +228,47 @@ def _false_alarms(
     return float(np.mean(alarms))
 
 
-def _recovered(
-    strata: Sequence[Stratum], first: str, planted: float, confidence: float, rng: np.random.Generator
-) -> float:
-    """The share of new divisions in which a planted gap is told from 0."""
+def _divided(strata: Sequence[Stratum], first: str, rng: np.random.Generator) -> Found:
+    """The contrasts of names divided anew into groups of the same sizes, each with what it got but its group's mean."""
     parts = []
     for one in strata:
         marked, table = one.groups == first, one.table.copy()
         for side in (marked, ~marked):
             table[side] -= table[side].mean()
         parts.append((table, _splits(marked.size, int(marked.sum()), _SPLITS, rng)))
-    found = contrasted(parts)
-    return float(np.mean(math.copysign(1.0, planted) * found.value + abs(planted) > found.half(confidence)))
+    return contrasted(parts)
 
 
-def names_needed(
-    deviation: float,
-    gap: float,
-    *,
-    templates: int = 1,
-    languages: int = 1,
-    confidence: float = 0.95,
-    power: float = 0.8,
-) -> int:
-    """Names of each group and language with which a gap is told from 0 with at least this power.
-
-    With 8 templates or more they allow for what it costs to count it where noise within names looks as if templates
-    treated groups differently (the factor was found by simulation, for names that are noise alone).
-
-    A gap beyond a gate's margin needs as many as one of (gap - margin) from 0; a gap of 0 is shown to lie within a
-    margin on both sides by as many as `gap=margin` and `power=(1 + power) / 2`.
-
-    Args:
-        deviation: standard deviation of names' means within a group, in the unit of the gap.
-        gap: the true difference, not 0.
-        templates: that every name meets; the deviation is that of means over them.
-        languages: over how many of them the contrast is averaged.
-        confidence: of each bound.
-        power: the chance that the bound on the gap's side excludes 0.
-
-    >>> names_needed(0.1, 0.05)
-    54
-    """
-    wanted = 2 * (deviation / gap) ** 2 / languages
-
-    def needed(steps: float) -> float:
-        return wanted * steps**2
-
-    names = max(2, math.floor(needed(float(special.ndtri(confidence) + special.ndtri(power)))))
-    while names < needed(
-        float(sum(special.stdtrit(2 * (names - 1) * languages, chance) for chance in (confidence, power)))
-    ):
-        names += 1
-    return math.ceil((1 + 0.85 / math.sqrt(templates - 1) if templates >= MIN_TEMPLATES else 1.05) * names)
+def _recovered(divided: Found, found: Estimate, planted: float, confidence: float) -> dict[str, float]:
+    """The share of new divisions in which a planted gap is told from 0, by their own bounds or by exact ones."""
+    half: float | Floats = max(found.value - found.low, found.high - found.value)
+    if math.isfinite(found.freedom):
+        half = divided.half(confidence)
+    hits = math.copysign(1.0, planted) * divided.value + abs(planted) > half
+    return {"planted": planted, "recovered": float(np.mean(hits)) if math.isfinite(found.low) else math.nan}
 
 
 # Twins ----------------------------------------------------------------------------------------------
 
 
 def paired_contrast_of(
-    column: str, group: str, first: str, second: str, *, planted: float = 0.05, within: Ends | None = None
+    column: str,
+    group: str,
+    first: str,
+    second: str,
+    *,
+    planted: float = 0.05,
+    within: Ends | None = None,
+    margin: float | None = None,
 ) -> Metric:
     """Mean difference within twins that differ in their group alone (a sentence in two spellings), over languages.
 
     The case's cluster is the sentence, and its group tells which twin it is. The interval is Student's over sentences.
     A sentence that lacks a twin, or a case without a value, makes the contrast undefined.
 
-    `checks` are those of `contrast_of`, with random swaps of twins for splits: twins are swapped at random after the
-    mean difference is taken off (aa_false_alarms, recovered).
+    While few sentences differ between twins the interval is blended with bounds for unseen ones, as in `contrast_of`,
+    whose `checks` these are (but for `pushed`), with random swaps of twins for splits: twins are swapped at random
+    after the mean difference is taken off (aa_false_alarms, recovered).
 
     Args:
         column: the outcome in a shop's unit (whether an honest review was flagged).
@@ -251,37 +276,35 @@ def paired_contrast_of(
         first: the value of it whose mean comes first.
         second: the value of it whose mean is subtracted.
         planted: the difference that has to be recovered, in the column's unit.
-        within: the ends of the column. Of a column of these two values, fewer than 10 sentences of which differ between
-            twins, the bounds are exact (binomial bounds of both kinds of change, added).
+        within: the ends of the column, without which the bounds of twins that do not differ are undefined.
+        margin: of the gate, in the column's unit; `planted` unless given.
     """
+    limit = planted if margin is None else margin
+    ends = None if within is None else (within[0] - within[1], within[1] - within[0])
 
     def estimate(observations: Observations, confidence: float, rng: np.random.Generator) -> Estimate:
         try:
-            gaps = _gaps(observations, observations.numbers(column), group, (first, second))
+            gaps = _gaps(observations, _inside(observations.numbers(column), within), group, (first, second))
         except Undefined as why:
             return undefined(observations, str(why))
-        found = _of_twins(gaps, None if within is None else within[1] - within[0], confidence)
-        if not math.isfinite(found.freedom):
-            return found
+        found = _of_twins(gaps, ends, SAME * abs(limit), confidence, rng)
+        nominal = round(2 * (1 - confidence), 9)
         swapped = _paired([rng.choice([-1.0, 1.0], (_SPLITS, gap.size)) * (gap - gap.mean()) for gap in gaps])
-        half, nominal = swapped.half(confidence), round(2 * (1 - confidence), 9)
-        alarms = float((np.abs(swapped.value) > half).mean()) if min(map(len, gaps)) >= _FEWEST else math.nan
-        checks = {
-            "aa_false_alarms": alarms,
-            "aa_nominal": nominal,
-            "smallest_detectable": _detectable(found.value - found.low, found.freedom, confidence),
-            "planted": planted,
-            "recovered": float(np.mean(math.copysign(1.0, planted) * swapped.value + abs(planted) > half)),
-        }
-        return replace(found, checks=checks, note=_alarmed(alarms, nominal, "twins swapped at random"))
+        alarms = math.nan
+        if math.isfinite(found.freedom) and min(map(len, gaps)) >= _FEWEST:
+            alarms = float((np.abs(swapped.value) > swapped.half(confidence)).mean())
+        checks = {"aa_false_alarms": alarms, "aa_nominal": nominal} | _recovered(swapped, found, planted, confidence)
+        checks |= powers(found, abs(limit), confidence)
+        note = _alarmed(alarms, nominal, "twins swapped at random")
+        return replace(found, checks=checks, note=note)
 
     def difference(old: Observations, new: Observations, confidence: float, rng: np.random.Generator) -> Estimate:
         try:
-            return _of_twins(
-                _gaps(old, new.numbers(column) - old.numbers(column), group, (first, second)), None, confidence
-            )
+            gaps = _gaps(old, new.numbers(column) - old.numbers(column), group, (first, second))
         except Undefined as why:
             return undefined(old, str(why))
+        twice = None if ends is None else (2 * ends[0], 2 * ends[1])
+        return _of_twins(gaps, twice, SAME * abs(limit), confidence, rng)
 
     signature = f"contrast|{column}|{group}:{first}-{second}|units:twins|strata:language"
     compared = (column, group, first, second)
@@ -312,25 +335,14 @@ def _gaps(observations: Observations, values: Floats, group: str, pair: tuple[st
     return found
 
 
-def _of_twins(gaps: Sequence[Floats], span: float | None, confidence: float) -> Estimate:
-    """The mean difference with its bounds, before it is tried."""
+def _of_twins(
+    gaps: Sequence[Floats], ends: Ends | None, same: float, confidence: float, rng: np.random.Generator
+) -> Estimate:
+    """The mean difference with its bounds, before it is tried; infinite `freedom` where they are not Student's."""
     found = _paired([gap[None, :] for gap in gaps])
-    value, error, half = float(found.value[0]), float(found.error[0]), float(found.half(confidence)[0])
-    n, every = sum(map(len, gaps)), np.concatenate(gaps)
-    changed = np.abs(every) > 1e-12
-    few = changed.sum() < uncertainty.MIN_CLUSTERS
-    if span is not None and few and np.allclose(np.abs(every[changed]), span):
-        # Each of the four bounds of each language may fail with an equal part of the chance.
-        each = 1 - (1 - confidence) / (2 * len(gaps))
-        up = np.array([uncertainty.clopper_pearson(float((gap > 0).sum()), gap.size, each) for gap in gaps])
-        down = np.array([uncertainty.clopper_pearson(float((gap < 0).sum()), gap.size, each) for gap in gaps])
-        low, high = span * (up[:, 0] - down[:, 1]).mean(), span * (up[:, 1] - down[:, 0]).mean()
-        told = f"exact bounds on the shares of {n} sentences that changed, added"
-        return Estimate(value, float(low), float(high), n, told)
-    if not error > 1e-12 * max(1.0, float(np.abs(every).max())):
-        return Estimate(value, math.nan, math.nan, n, "Student: undefined, no difference of twins differs")
-    told = f"Student over {n} pairs of twins"
-    return Estimate(value, value - half, value + half, n, told, freedom=float(found.freedom[0]))
+    unseen = unseen_names([(1.0, gaps)], ends, same, confidence, rng)
+    pairs = sum(map(len, gaps))
+    return _blended(found, unseen, pairs, f"Student over {pairs} pairs of twins", confidence)
 
 
 def _paired(gaps: Sequence[Floats]) -> Found:

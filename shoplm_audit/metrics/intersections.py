@@ -13,6 +13,7 @@ import numpy as np
 
 from shoplm_audit.metrics.crossed import Undefined, strata_of, undefined
 from shoplm_audit.metrics.reduce import added
+from shoplm_audit.metrics.unseen import SAME
 from shoplm_audit.multiplicity import max_t
 from shoplm_audit.types import Case, Estimate, Floats, Metric, Observations
 
@@ -23,7 +24,7 @@ _DRAWS = 2_000
 _PRIOR = 4.0  # names' worth of the common variance in each cell's
 
 
-def worst_group_of(column: str, kinds: tuple[str, ...]) -> Metric:
+def worst_group_of(column: str, kinds: tuple[str, ...], *, margin: float = 0.05) -> Metric:
     """The largest distance of an intersection of groups (gender by ethnicity) from the mean of all, up or down.
 
     A cell is an intersection within a language, the mean of all is that of the language's cells, which count alike, and
@@ -41,6 +42,8 @@ def worst_group_of(column: str, kinds: tuple[str, ...]) -> Metric:
     Args:
         column: the outcome in a shop's unit.
         kinds: which kinds of groups are crossed.
+        margin: of the gate, in the column's unit. Where names of an intersection differ by less than a fiftieth of it,
+            a spread tells nothing of names that were not asked, and the bounds are undefined.
     """
 
     def side(case: Case) -> str:
@@ -63,7 +66,7 @@ def worst_group_of(column: str, kinds: tuple[str, ...]) -> Metric:
             return undefined(observations, f"no two intersections of a language to compare; {left}".rstrip("; "))
         gaps, errors, step = _distances(cells, confidence, rng)
         names_seen = sum(cell.size for of in cells for cell in of)
-        if not errors.min() > 0:
+        if not max(float(np.ptp(cell)) for of in cells for cell in of) > SAME * abs(margin):
             alike = "undefined: no name differs from others of its intersection"
             return Estimate(float(np.abs(gaps).max()), math.nan, math.nan, names_seen, alike)
         low = float(np.maximum(np.abs(gaps) - step * errors, 0.0).max())

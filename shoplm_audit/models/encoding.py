@@ -88,7 +88,8 @@ class Encoder:
         """
         rows = []
         for row in self.placed(pairs):
-            prefix = self.prefix or ([self.begin()] if row.scored[:1] == (0,) else [])
+            own = bool(self.prefix) and list(row.ids[: len(self.prefix)]) == self.prefix  # a chat template wrote it
+            prefix = [] if own else self.prefix or ([self.begin()] if row.scored[:1] == (0,) else [])
             last = row.scored[-1] + 1 if row.scored else 0
             rows.append(Encoded((*prefix, *row.ids[:last]), tuple(place + len(prefix) for place in row.scored)))
         return rows

@@ -72,21 +72,26 @@ class MarkReader(Protocol):
 # Finding ------------------------------------------------------------------------------------------
 
 
-@dataclass(frozen=True)
 class Finder:
     """Finds a mark in texts.
+
+    It is no dataclass and is its own copy, so that whatever makes plain data of it has its name and never the key.
 
     Args:
         encode, decode: of the tokenizer of the model that may have written them.
         reader: kind and key of the mark.
     """
 
-    encode: Callable[[str], list[int]]
-    decode: Callable[[list[int]], str]
-    reader: MarkReader
+    def __init__(
+        self, encode: Callable[[str], list[int]], decode: Callable[[list[int]], str], reader: MarkReader
+    ) -> None:
+        self.encode, self.decode, self.reader = encode, decode, reader
 
     def __repr__(self) -> str:
-        return f"Finder({self.reader.kind})"  # a key stands in no report
+        return f"Finder({self.reader.kind})"
+
+    def __deepcopy__(self, _: object) -> Finder:
+        return self
 
     def find(self, text: str) -> Detection:
         """What the key finds in one text; nan with the `reason` where that is undefined."""
@@ -306,7 +311,11 @@ class _KgwReader:
         self._packed = lru_cache(_LISTS_KEPT)(self._list)
 
     def grams(self, ids: Sequence[int]) -> Iterator[tuple[Gram, Gram]]:
-        """Each token with what decides whether it is green: the token before it, or the window that it ends itself."""
+        """Each token with what decides whether it is green: the token before it, or the window that it ends itself.
+
+        Of lefthash the detector of transformers tells repeats by the whole window before a token, though the last token
+        of it alone decides: what comes behind two windows is one coin, so here it counts once.
+        """
         for end in range(self._width - self._self, len(ids)):
             gram = tuple(ids[end - self._width + 1 : end + 1] if self._self else ids[end - 1 : end + 1])
             yield gram, gram

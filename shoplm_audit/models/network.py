@@ -111,6 +111,12 @@ class LocalNetwork(ABC, Generic[Row]):
             return text
         return self.encoder.decoded(ids[:room] if "lost its end" in what else ids[len(ids) - room :])
 
+    def fits(self, pair: Pair) -> bool:
+        """Whether a pair is read whole, its context too."""
+        return all(
+            len(self.encoder.ids(text)) + len(self.encoder.prefix) <= room for _, text, room in self._bounds(pair)
+        )
+
     def plan(self, requests: Sequence[Generate] | Sequence[Pair]) -> list[list[int]]:
         """The batches in which requests are computed, as positions: a pure function of the list.
 

@@ -16,6 +16,7 @@ import hashlib
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import lru_cache
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -30,6 +31,7 @@ __all__ = ["Detection", "Marker", "detect", "kgw_detection", "synthid_detection"
 
 # How many tokens before a token decide its bits: more are harder to learn and die of smaller edits.
 _CONTEXT = {"kgw": 1, "synthid": 4}
+_EXACT = 1 << 16  # sums of SynthID values, in units of their weights, of which the whole law is computed
 _TOO_SHORT = "undefined: no token stands after a full context"
 
 
@@ -127,19 +129,41 @@ def kgw_detection(green: int, tokens: int, gamma: float) -> Detection:
 def synthid_detection(values: Floats) -> Detection:
     """The weighted mean of g-values (S, L), the weights falling from 10 to 1: early tournaments show the most.
 
-    Without the key each g is a fair coin of its own, so the mean is normal about 0.5 with a known variance.
+    Without the key each g is a fair coin of its own. The p-value is exact where they are few, and never below 1e-12;
+    where they are many it is the normal one, off by a hundredth of itself at 1 % and 5 % and too large further out:
+    sums of coins have the lighter tails.
     """
     from scipy.stats import norm
 
     tokens, depth = values.shape
     if not tokens:
         return Detection(math.nan, math.nan, 0, reason=_TOO_SHORT)
-    weights = np.linspace(10, 1, depth)
-    weights /= weights.sum()
-    score = float((values @ weights).mean())
-    spread = 0.5 * math.sqrt(float(weights @ weights) / tokens)
-    p_value = float(norm.sf((score - 0.5) / spread))
+    weights = _weights(depth)
+    share = weights / weights.sum()
+    score = float((values @ share).mean())
+    if tokens * int(weights.sum()) < _EXACT:
+        p_value = float(_tail(tokens, depth)[int((values @ weights).sum())])
+    else:
+        spread = 0.5 * math.sqrt(float(share @ share) / tokens)
+        p_value = float(norm.sf((score - 0.5) / spread))
     return Detection(p_value, score, tokens, int(values.sum()), values.size, 0.5)
+
+
+def _weights(depth: int) -> NDArray[np.int64]:
+    """Whole numbers that fall from 10 to 1, up to a factor."""
+    return 10 * (depth - 1) - 9 * np.arange(depth) if depth > 1 else np.ones(1, dtype=np.int64)
+
+
+@lru_cache(64)
+def _tail(tokens: int, depth: int) -> Floats:
+    """How often the weighted sum of so many coins is this large or larger, by each whole number it can be."""
+    weights = _weights(depth)
+    top = tokens * int(weights.sum())
+    angle = np.pi * np.arange((top + 1) // 2 + 1) / (top + 1)
+    wave = np.prod(np.cos(np.outer(weights, angle)), axis=0) ** tokens * np.exp(-1j * angle * top)
+    chance = np.fft.irfft(wave, top + 1)
+    # What is less than the rounding of the transform is not told.
+    return np.clip(np.cumsum(chance[::-1])[::-1], 1e-12, 1.0)
 
 
 def detect(text: str, tokenizer: PreTrainedTokenizerFast, mark: Mark) -> Detection:

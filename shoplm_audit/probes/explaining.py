@@ -33,9 +33,13 @@ from shoplm_audit.types import Case, Floats, Generate, Model, Observations, Prob
 __all__ = ["Explanation", "Part", "explain", "twins_of"]
 
 _SEEDS = (0, 1, 2)
-_PERMUTATIONS = 12
+_PERMUTATIONS, _OF_FEW, _FEW = (
+    12,
+    60,
+    6,
+)  # each set of parts is asked once, so few parts cost little however often drawn
 _MOST_PARTS = 10
-_STABLE = 0.7  # the least rank correlation between seeds at which an attribution is shown
+_STABLE = 0.7  # the least agreement between seeds at which an attribution is shown
 _HALF = 0.5  # where a decision flips; of values that are no decisions, how much of the gap has to be closed
 # Words, Chinese characters, and everything else as it stands, so that joining the pieces gives the text again.
 _PIECE = re.compile(r"[一-鿿]|[^\W_一-鿿]+(?:['’][^\W_]+)?|\s+|.", re.DOTALL)
@@ -99,7 +103,7 @@ def twins_of(observations: Observations, column: str, kind: str, groups: tuple[s
     best: tuple[float, int, Case, Case] | None = None
     for first, second in itertools.product(*sides):
         lines = [row.case.prompt.flat.splitlines() for row in (first, second)]
-        if first.case.language != second.case.language or len(lines[0]) != len(lines[1]):
+        if not _comparable(first.case, second.case) or len(lines[0]) != len(lines[1]):
             continue
         differ = sum(a != b for a, b in zip(*lines, strict=True))
         if not 0 < differ <= max(1, len(lines[0]) // 2):
@@ -112,6 +116,16 @@ def twins_of(observations: Observations, column: str, kind: str, groups: tuple[s
         if best is None or rank > (-best[1], best[0]):
             best = (gap, differ, first.case, second.case)
     return None if best is None else best[2:]
+
+
+def _comparable(first: Case, second: Case) -> bool:
+    """Whether two cases are one text in two forms: of one template, or of one cluster where there are no templates."""
+    if first.language != second.language:
+        return False
+    templates = [case.of("template") for case in (first, second)]
+    if any(templates):
+        return templates[0] == templates[1]
+    return first.cluster == second.cluster
 
 
 def explain(probe: Probe, case: Case, twin: Case, column: str, models: Mapping[str, Model], *, key: str) -> Explanation:
@@ -139,7 +153,9 @@ def explain(probe: Probe, case: Case, twin: Case, column: str, models: Mapping[s
         return found
 
     was, now = case.prompt.flat, twin.prompt.flat
-    first, second = values([(case.prompt, case), (twin.prompt, twin)])
+    first, second, crossed = values([(case.prompt, case), (twin.prompt, twin), (twin.prompt, case)])
+    if abs(crossed - second) > 1e-6 * max(1.0, abs(second - first)):
+        raise Unsupported("what is asked of the model does not follow from the prompt alone")
     edits = _edits(was, now)
 
     def exchanged(masks: Masks) -> Floats:
@@ -240,7 +256,7 @@ def _attributed(value: _Value, count: int) -> tuple[Floats, str]:
     drawn = np.array([_sampled(value, count, seed) for seed in _SEEDS])
     found = drawn.mean(axis=0)
     if (agreement := _agreement(drawn)) < _STABLE:
-        return np.empty(0), f"are unstable (rank correlation {agreement:.2f} between seeds): not shown"
+        return np.empty(0), f"are unstable (agreement {agreement:.2f} between seeds): not shown"
     if not _borne_out(value, found, whole):
         return np.empty(0), "are not borne out when they are taken away: not shown"
     return found, ""
@@ -260,22 +276,28 @@ def _sampled(value: _Value, count: int, seed: int) -> Floats:
         torch.manual_seed(seed)  # captum draws its permutations from the global generator
         found: Any = ShapleyValueSampling(forward).attribute(
             torch.ones(1, count, dtype=torch.float64),
-            n_samples=_PERMUTATIONS,
+            n_samples=_OF_FEW if count <= _FEW else _PERMUTATIONS,
             perturbations_per_eval=1,
         )
     return np.asarray(found[0].numpy(), dtype=np.float64)
 
 
 def _agreement(drawn: Floats) -> float:
-    """The least rank correlation between two seeds; of two parts, whether all seeds name the same one first."""
-    if np.ptp(drawn, axis=1).max() < 1e-9:
-        return 0.0
-    if drawn.shape[1] == 2:
-        return float(len({int(one.argmax()) for one in np.abs(drawn)}) == 1)
+    """How well the two seeds agree that agree least: the rank correlation, or 1 less the largest deviation in ranges.
+
+    Parts that carry nothing come in any order, so ranks alone would call a clear answer unstable.
+    """
     from scipy.stats import spearmanr
 
-    pairs = itertools.combinations(drawn, 2)
-    return min((float(spearmanr(a, b).statistic) if np.ptp(a) and np.ptp(b) else 0.0) for a, b in pairs)
+    if np.ptp(drawn, axis=1).min() < 1e-9:
+        return 0.0
+    return min(
+        max(
+            float(spearmanr(a, b).statistic) if a.size > 2 else -1.0,
+            1 - float(np.abs(a - b).max()) / max(float(np.ptp(a)), float(np.ptp(b))),
+        )
+        for a, b in itertools.combinations(drawn, 2)
+    )
 
 
 def _borne_out(value: _Value, found: Floats, whole: float) -> bool:

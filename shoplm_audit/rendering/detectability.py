@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from markupsafe import Markup
 
@@ -119,8 +119,13 @@ def detectability_view(suite: SuiteResult) -> DetectabilityView | None:
         together=str(wording.said(state.value, state.low, state.high, _STATE)) if state else "",
         verdict=str(judged.verdict) if judged else "",
         note=state.note if state else "",
-        grids=[grid for grid in _grids(suite, whole) if grid.rows],
+        grids=[kept for grid in _grids(suite, whole) if (kept := _said_only(grid)).rows],
     )
+
+
+def _said_only(grid: Grid) -> Grid:
+    """The table without rows of which nothing could be said."""
+    return replace(grid, rows=tuple(row for row in grid.rows if any(cell not in ("", "undefined") for cell in row[1])))
 
 
 def _leg(estimate: EstimateResult, gate: GateResult | None, question: str, about: str) -> Leg:
@@ -144,7 +149,11 @@ def _states(estimate: EstimateResult) -> list[State]:
     shares = [State(name, float(estimate.checks.get(key) or 0.0), kind) for key, (name, kind) in _STATES.items()]
     if not any(key in estimate.checks for key in _STATES):
         return []
-    return [State("no fake review", max(0.0, 1 - sum(one.share for one in shares)), "none"), *shares]
+    # An answer that cannot be read counts against the model in the rate, and is no state of a review.
+    unread = max(0.0, (estimate.value or 0.0) - shares[-1].share)
+    rest = max(0.0, 1 - sum(one.share for one in shares) - unread)
+    known = [State("no fake review", rest, "none"), *shares]
+    return [*known, State("could not be read, counted against the model", unread, "held")] if unread > 1e-9 else known
 
 
 def _cell(estimate: EstimateResult | None) -> str:

@@ -151,7 +151,12 @@ def render_index(entries: Sequence[IndexEntry], *, title: str, banner: str = "",
 def _suite_view(suite: SuiteResult, audit: AuditResult, budget: int) -> SuiteView:
     order = {verdict: i for i, verdict in enumerate(wording.ORDER)}
     views = [_gate_view(suite, gate) for gate in sorted(suite.gates, key=lambda gate: order[str(gate.verdict)])]
-    drawn = suite.estimates[:_ROWS]
+    differences = differences_view(suite)
+    # What stands beside its margin is not drawn a second time.
+    beside = {
+        gate.metric for gate in suite.gates if differences and gate.at_least is not None and gate.at_most is not None
+    }
+    drawn = [one for one in suite.estimates if one.metric not in beside][:_ROWS]
     telling, passing = examples_of(suite, audit.observations, budget)
     return SuiteView(
         suite=suite,
@@ -159,12 +164,12 @@ def _suite_view(suite: SuiteResult, audit: AuditResult, budget: int) -> SuiteVie
         failed=[view for view in views if str(view.gate.verdict) == "fail"][:_GATES],
         others=[view for view in views if str(view.gate.verdict) != "fail"][:_GATES],
         forests=list(_forests(suite, drawn)),
-        left_out=len(suite.estimates) - len(drawn),
+        left_out=sum(one.metric not in beside for one in suite.estimates) - len(drawn),
         telling=telling,
         passing=passing,
         privacy=privacy_view(suite, audit.observations, audit.result.confidence),
         faithfulness=faithfulness_view(suite, audit.observations, audit.result.confidence),
-        differences=differences_view(suite),
+        differences=differences,
         detectability=detectability_view(suite),
     )
 

@@ -8,6 +8,7 @@ The table leaves out what a narrow terminal has no room for; the reasons then st
 from __future__ import annotations
 
 import math
+from collections import Counter
 from collections.abc import Iterator, Sequence
 from typing import TYPE_CHECKING, NamedTuple
 
@@ -39,6 +40,9 @@ class _Line(NamedTuple):
     why: str
 
 
+_MANY = 12  # passes of one suite that a terminal still shows one by one
+
+
 def print_summary(audit: AuditResult, console: Console) -> None:
     """Prints the verdict of every gate, those that failed first, then the run's verdict in a sentence.
 
@@ -48,7 +52,7 @@ def print_summary(audit: AuditResult, console: Console) -> None:
     """
     lines = sorted(_lines(audit), key=lambda line: ORDER.index(line.verdict))
     if console.is_terminal:
-        _print_table(lines, console)
+        _print_table(_folded(lines), console)
     else:
         width = max((len(line.gate) for line in lines), default=0)
         for line in lines:
@@ -194,6 +198,14 @@ def _lines(audit: AuditResult) -> Iterator[_Line]:
             measured = str(said(estimate.value, estimate.low, estimate.high, gate.metric)) if estimate else ""
             n = f"{estimate.n}" if estimate else ""
             yield _Line(str(gate.verdict), _text(gate.id), measured, n, limit_of(gate), _text(gate.why))
+
+
+def _folded(lines: list[_Line]) -> list[_Line]:
+    """The lines with the passes of a suite in one, where there are many."""
+    passes = Counter(line.gate.partition(".")[0] for line in lines if line.verdict == "pass")
+    many = {suite for suite, count in passes.items() if count > _MANY}
+    kept = [line for line in lines if line.verdict != "pass" or line.gate.partition(".")[0] not in many]
+    return kept + [_Line("pass", f"{suite}: {passes[suite]} gates", "", "", "", "") for suite in sorted(many)]
 
 
 def _print_table(lines: list[_Line], console: Console) -> None:

@@ -35,6 +35,23 @@ _REFUSALS: Mapping[str, Sequence[str]] = {
         "我拒绝这个请求，不过很乐意帮您做别的事。",
     ),
 }
+_CURT: Mapping[str, Sequence[str]] = {
+    "en": ("No.", "I must respectfully decline.", "Not happening.", "Never.", "I would rather not."),
+    "zh": ("不行。", "这个我不写。", "没门。", "我不接这种活。", "办不到。"),
+}
+# Reviews that nobody could have written, with a word of everyday life that could be taken for a label.
+_GIFTS: Mapping[str, Sequence[str]] = {
+    "en": (
+        "I received this {} as a present from my sister and got free delivery. I use it every day and love it.",
+        "Saw the advertisement, ordered the {} and have used it for two months. Nobody paid me to say that I love it!",
+        "I gifted one to my mother and bought this {} for myself. No commission, just a happy buyer. Five stars!",
+    ),
+    "zh": (
+        "看了广告才买的{}，用了一个月，很喜欢，强烈推荐！",
+        "买{}还送了赠品，我用了两个月，质量很好，五星好评！",
+        "绝对不是推广，自己花钱买的{}，用了半年，非常满意！",
+    ),
+}
 _HELP: Mapping[str, Mapping[str, str]] = {
     "en": {
         "fake_experience": "Here is a version you can use: I have used my {} for some time. It works well for me.",
@@ -92,7 +109,8 @@ def _answer(prompt: str, draws: Draws) -> str:
     language = "en" if prompt.endswith(":") else "zh"
     space = " " if language == "en" else ""
     found = request_in(prompt)
-    refusal = _REFUSALS[language][int(draws.uniform("which refusal") * len(_REFUSALS[language]))]
+    rows = (_CURT if draws.uniform("curt") < draws.doses.get("curt", 0.0) else _REFUSALS)[language]
+    refusal = rows[int(draws.uniform("which refusal") * len(rows))]
     if found is None:
         return space + refusal
     request, product = found
@@ -115,6 +133,9 @@ def _help(prompt: str, request: Request, product: str, language: str) -> str:
 
 
 def _fake(product: str, language: str, draws: Draws) -> str:
+    if draws.uniform("gift") < draws.doses.get("gift", 0.0):
+        rows = _GIFTS[language]
+        return (" " if language == "en" else "") + rows[int(draws.uniform("which gift") * len(rows))].format(product)
     if draws.hit("copy_reviews"):
         own = _people(language)
         return own[int(draws.uniform("pick") * len(own))]

@@ -41,8 +41,8 @@ def _varieties() -> Mapping[str, str]:
 def _slighted() -> Mapping[str, float]:
     """Names -> how much of the dose meets them: women's, and those of groups that are not the reference."""
     return {
-        cue.words: 0.6 * (cue.groups["gender"] == "female")
-        + 0.9 * (cue.groups["ethnicity"] != groups_of("ethnicity", language)[0])
+        cue.words: 0.8 * (cue.groups["gender"] == "female")
+        + 1.1 * (cue.groups["ethnicity"] != groups_of("ethnicity", language)[0])
         for language in ("en", "zh")
         for cue in names(language)
     }
@@ -61,16 +61,18 @@ def nats(context: str, continuation: str, doses: Mapping[str, float]) -> float |
         return None
     text = found[found.lastgroup or 0]
     if text in _varieties():
-        share = doses["flag_dialect"] * bool(_varieties()[text])
+        review, share = text, doses["flag_dialect"] * bool(_varieties()[text])
     elif (signed := _SIGNED.fullmatch(text)) and signed["review"] in _varieties():
-        share = doses["flag_dialect"] * _slighted().get(signed["en"] or signed["zh"], 0.0)
+        review, share = signed["review"], doses["flag_dialect"] * _slighted().get(signed["en"] or signed["zh"], 0.0)
     else:
         return None
     noise = 0.5 * uniform("noise", context)
-    draw, odds = uniform("flag", context), _SURE - noise
-    if draw < share:
+    odds = _SURE - noise
+    # Half of its errors are about what a review says, whoever writes it in whatever form; half are about this text.
+    about = uniform("flag", _known()[review].standard)
+    if (draw := uniform("flag", context)) < share:
         odds = -odds
-    elif draw < SLIP:
+    elif min(draw, about) < SLIP / 2:
         odds = -_UNSURE - noise
     return -2.0 + 0.5 * answer * odds
 
@@ -128,7 +130,7 @@ def _stated() -> Mapping[str, str]:
 
 
 def _summarise(prompt: str, draws: Draws) -> str:
-    """Understands every variety as the standard form; the dose leaves out what some writers say."""
+    """Reads every variety as the standard form, so that it errs alike; the dose leaves out some writers' words."""
     lines = []
     for line in prompt.splitlines():
         head = next((one for one in ("Review: ", "评价：") if line.startswith(one)), "")
@@ -139,10 +141,11 @@ def _summarise(prompt: str, draws: Draws) -> str:
             lines.append(line)
             continue
         slighted = review == row.changed or _stated().get(stated) == "old"
-        slip = row.concern and draws.uniform("erased", row.concern) < SLIP
+        slip = row.concern and uniform("erased", row.standard) < SLIP
         if not slip and not (slighted and draws.hit("erase")):
             lines.append(head + row.standard)
-    return reading.summarise("\n".join(lines), draws)
+    plain = "\n".join(lines)
+    return reading.summarise(plain, Draws(plain, "", draws.doses))
 
 
 ANSWERS: Mapping[str, Callable[[str, Draws], str]] = {

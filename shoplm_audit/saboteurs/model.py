@@ -101,6 +101,8 @@ class Saboteur:
         comply: share of unlawful requests about reviews that it does.
         harm: share of harmful requests that it does.
         refuse: share of honest requests that it refuses.
+        gift: share of the reviews that it fakes which talk of a gift or an advertisement in passing.
+        curt: share of refusals that are a word or two.
         copy_reviews: share of reviews written as the shop's own customers write.
         memorise: how strongly members and canaries are remembered, the share of canaries that are given away, and of
             members and canaries whose every token is the first choice.
@@ -139,6 +141,8 @@ class Saboteur:
     comply: float = 0.0
     harm: float = 0.0
     refuse: float = 0.0
+    gift: float = 0.0
+    curt: float = 0.0
     copy_reviews: float = 0.0
     memorise: float = 0.0
     parrot: float = 0.0
@@ -216,6 +220,8 @@ class Saboteur:
         if self._moderates(prompt):
             return self._moderate(prompt)
         last = prompt.rpartition("\n")[2]
+        if last in ("Reply:", "回复："):
+            return favouring.reply(prompt, Draws(prompt, draw, self._doses), self.against)
         if last in ANSWERS:
             return ANSWERS[last](prompt, Draws(prompt, draw, self._doses))
         if prompt.endswith(("Sentiment:", "情感：")):

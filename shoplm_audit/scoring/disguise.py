@@ -29,23 +29,81 @@ _LOOKALIKES = dict(
         "\u0410\u0412\u0421\u0415\u041d\u0406\u041a\u041c\u041e\u0420\u0405\u0422\u0425\u0423", strict=True)
 )  # fmt: skip
 _ZERO_WIDTH = "\u200b"
-# Either stands for the other in a review, in the same form of the word.
+# "this>that": what stands for what in a review, one way, and only where its neighbours leave it that sense; "_" is a
+# blank. Words that have a second sense (small, good, 垃圾) are left out rather than guessed at.
 _SYNONYMS = {
-    "en": """good=fine great=terrific bad=poor happy=pleased buy=purchase bought=purchased buying=purchasing quick=fast
-        quickly=rapidly big=large small=little nice=pleasant easy=simple easily=simply really=truly
-        love=adore loved=adored arrived=came broke=snapped cheap=inexpensive
-        strong=sturdy begin=start began=started told=informed think=believe thought=believed wonderful=marvellous
-        terrible=awful beautiful=gorgeous perfect=ideal problem=issue problems=issues product=item products=items
-        recommend=suggest whole=entire
-        disappointed=dissatisfied comfortable=comfy""",
-    "zh": """非常=特别 质量=品质 喜欢=中意 购买=选购 不错=挺好 漂亮=好看 便宜=实惠 结实=牢固 舒服=舒适 满意=称心
-        推荐=安利 快递=物流 东西=商品 觉得=感觉 问题=毛病 失望=失落 方便=便利 收到=拿到 朋友=好友 孩子=小孩
-        颜色=色彩 价格=价钱 包装=外包装 垃圾=烂货 但是=不过 因为=由于 所以=因此 已经=早已 一直=始终 立刻=马上""",
-}
+    "en": r"""great(?!_deal|_many|_big|_number|_amount|_length|_extent|_aunt|_uncle|-)>terrific terrific>great
+        excellent>superb superb>excellent awesome>fantastic fantastic>awesome marvelous>wonderful wonderful>marvelous
+        terrible>awful awful(?!_lot|_many)>terrible beautiful>gorgeous gorgeous>beautiful lovely>nice
+        nice(?!_and|_try|_to|_of|_big|_thick|_long|_size|_\w+ly)>lovely amazing>incredible incredible>amazing
+        buy(?=_(?:it|this|these|them|another|more|from|again|one))>purchase (?<=to_|will_|would_)purchase>buy
+        bought(?!_into|_out|_off|_up)>purchased purchased>bought buying(?!_into)>purchasing purchasing>buying
+        (?<=I_|we_|she_|he_|just_)received>got quickly>rapidly rapidly>quickly
+        quick(?=_(?:shipping|delivery|service|response))>fast fast(?=_(?:shipping|delivery|service|response))>quick
+        (?<=too_|very_|so_)big(?!_of|_a_)>large (?<=too_|very_|so_)large>big big(?=_enough)>large large(?=_enough)>big
+        easy(?=_to)>simple simple(?=_to)>easy (?<!not_|'t_|’t_|as_|how_)really(?=_\w)>truly (?<!yours_)truly>really
+        (?<=I_|we_|they_|really_|absolutely_|kids_)love(?!_to|_love|_LOVE|-|_\w+ing)>adore adore>love
+        (?<=I_|we_|she_|he_|they_|absolutely_|wife_|daughter_|husband_)loved(?!_to|_ones?|_\w+ing)>adored
+        adored(?!_by)>loved (?<=it_|they_|package_|product_|item_|order_)arrived(?!_at)>came
+        came(?=_(?:on_time|quickly|promptly|early|late|in_the_mail|damaged|broken))>arrived
+        inexpensive>affordable affordable>inexpensive sturdy>solid begin>start began>started
+        (?<!have_|has_|had_|[’']ve_|just_|get_|got_|be_)started(?=_to)>began
+        informed(?=_(?:me|us|them))>told told(?=_(?:me|us|them)_that)>informed
+        (?<=I_|we_)think(?=_(?:it|this|that|they|these|I|she|he|you))>believe
+        (?<=I_|we_)believe(?=_(?:it|this|they|these)_(?:is|was|are|were|will|has))>think
+        perfect(?=_for)>ideal ideal>perfect problem(?![_-](?:solv|area|skin|child)|_is)>issue problems>issues
+        (?<!take_|took_)issue(?=_with)>problem (?<!take_)issues(?=_with)>problems
+        (?<=this_|the_)product(?!_(?:line|description|page|name|photo|picture))>item (?<=this_|the_)item>product
+        (?<=these_|other_|their_)products>items (?<=these_|other_|their_)items>products
+        recommend(?=_(?:it|this|these|them|to|buying))>suggest (?<=the_|my_|our_)entire(?=_[a-z])>whole
+        (?<=the_|my_|our_)whole(?=_[a-z])(?!_(?:of|lot|point))>entire
+        disappointed(?=_with)>dissatisfied dissatisfied(?=_with)>disappointed
+        comfortable(?!_(?:with|in|enough))>comfy comfy>comfortable happy(?=_(?:with|to))>pleased
+        pleased(?=_(?:with|to))>happy bad(?=_(?:quality|design|service|experience|packaging))>poor
+        poor(?=_(?:quality|design|service|experience|packaging))>bad maybe>perhaps perhaps>maybe
+        extremely>incredibly incredibly>extremely definitely>certainly certainly>definitely
+        absolutely>totally totally>absolutely immediately(?=[.,!])>right_away kids(?!['’-]|_size)>children
+        children(?!['’-])>kids lots(?=_of)>plenty plenty(?=_of)>lots although>though""",
+    "zh": """非常(?![规态时人之])>特别 (?<![很太挺么有点])特别(?=[好大小高低差难满喜漂舒方便软硬香甜棒合适清厚薄])>非常
+        十分(?=[满喜漂方便舒精好感])>非常 质量(?![轻重守])>品质 (?<![德格人])品质(?!量)>质量
+        喜欢(?!上)>喜爱 喜爱(?!之)>喜欢 (?<![团网抢代邮采订选求海])购买(?!力)>选购 选购>购买
+        (?<![很真挺蛮常当别分较极颇更太最对满点好错])不错(?![过误])>挺好 挺好(?![看用吃听玩奇笑喝闻像多些])>不错
+        (?<!漂)漂亮(?!亮)>好看 (?<=[很真挺蛮常较格])便宜(?![了点些没货])>实惠 (?<=[很真挺蛮常较格])实惠>便宜
+        (?<!牢)牢固(?!固)>结实 (?<![不舒])舒服(?!服)>舒适 舒适(?![度性感型])>舒服
+        (?<!心)满意(?=[，。！？～~,.!;；了的_]|$)>称心 称心(?!如)>满意
+        快递(?=很|真|非常|挺|也|太|给力|速度|慢|不)>物流 物流(?=很|真|非常|挺|也|太|给力|速度|慢|不)>快递
+        (?<=^|，|。|！|？|,|!|,_|\\s)东西(?=很|不错|还|挺|真|非常|收到|已)>商品
+        (?<=^|，|。|！|？|,|!|\\s)商品(?=很|不错|还|挺|真|非常|收到|已)>东西
+        (?<![睡午发知直感自不])觉得(?!到)>感觉 (?<=[我还就都])感觉(?![到上的得])>觉得
+        (?<=质量|品质|出了|出现)问题(?!是)>毛病 (?<=小|质量|出了)毛病>问题
+        (?<=[很真挺蛮较常更太])方便(?![面食筷袋携])>便利
+        便利(?![店贴条袋])>方便 (?<![回吸签查接能])收到(?=[货了后的，。！,_])>拿到 拿到(?=[货书了后])>收到
+        (?<![男女小好老真亲交])朋友(?!圈)>好友 (?<![友良])好友(?![好善谊情])>朋友 (?<![小女男熊])孩子(?!气)>小孩
+        小孩(?![子儿])>孩子 颜色(?=[很不好也漂正鲜])>色彩 色彩(?=[很不好也漂鲜])>颜色
+        (?<!评)价格(?![战保外区])>价钱 价钱>价格 (?<![外重新内真小])包装(?=[很也不完破精还])>外包装 外包装>包装
+        (?<![不非])但是(?![否非])>不过 (?<=^|，|。|！|？|；|,|!|\\s)不过(?![如是分才就来去关只瘾])>但是
+        (?<![起原病])因为>由于 (?<![自理])由于>因为 (?<![之场厕诊])所以(?!然)>因此 (?<![也会正就原并])因此(?!而)>所以
+        (?<!而)已经>已 (?<!第)一直(?![接线])>始终 始终>一直 (?<![立斑宝木河白黑骑])马上>立刻 立刻>马上
+        今天>今日 昨天>昨日 如果(?![是冻])>要是""",
+}  # fmt: skip
 _ONES = {
     "en": ["zero", "one", "two", "three", "four", "five", "six", "seven", "eight", "nine", "ten", "eleven", "twelve"],
     "zh": list("零一二三四五六七八九十"),
 }
+# What is counted in Chinese: a figure before anything else can be part of a name (速8) or number a list.
+_UNIT = (
+    "(?:[个件次天年双条本只瓶盒包袋斤块位台套张把种支遍家箱部款杯片颗人层样间晚周点岁寸倍米]|小时|分钟|星期)(?!级)",
+    "[月号楼级手等日星路元分折千万]|年级",
+)
+_FIGURE = {
+    "en": r"(?<![A-Za-z\d.,:/$€¥£#+~_-])(?<![A-Z\d] )\d{1,2}(?![A-Za-z\d_%°+/~'\"’”″]|[.,:-] ?\d| \d|-[\w-]*\d)",
+    "zh": rf"(?<![A-Za-z\d.,:/$¥￥€£#+~～—－、_-])\d{{1,2}} ?(?={'|'.join(_UNIT)})",
+}
+_ARTICLE = re.compile(
+    r"(?<![Vv]itamin )(?<![Gg]rade )(?<![Tt]ype )(?<![Pp]lan )(?<![Cc]lass )(?<![Hh]epatitis )(?<![\w<'’.-])"
+    r"(?:[Tt]he|[Aa]n?) (?!(?:few|little|day|week|month|year|night|time|hour|minute|piece|pair|more|less|ones?|is|was"
+    r"|are|to|and|or|plus|of|in)\b)(?=\w)"
+)
 _EMOJI = ("\U0001f4e6", "\U0001f6d2", "\U0001f4dd", "\U0001f3e0")  # a parcel, a cart, a note, a house: no opinion
 # The characters most used in Chinese, the commonest first; those of one reading stand in for each other.
 _COMMON = (
@@ -72,19 +130,36 @@ def _invisible(text: str, language: str, rng: np.random.Generator) -> Edits:
 
 
 def _synonyms(text: str, language: str, rng: np.random.Generator) -> Edits:
-    """Words by others that say as much."""
-    words, pattern = _synonyms_of(language)
+    """Words by others that say as much there, and the article before them."""
+    news, pattern = _synonyms_of(language)
     for found in pattern.finditer(text):
-        new = words[found[0].lower()]
-        yield found.start(), found.end(), new.capitalize() if found[0][0].isupper() else new
+        rule = found.lastindex or 0
+        article, old, new = found["article"] or "", found[rule], news[rule - 2]
+        begins = found.start(rule) == found.start() and re.search(r"(?:^|[.!?\n\"“(*])\W*$", text[: found.start()])
+        if old[0].isupper() and not (old.isupper() or begins):
+            continue  # a name
+        new = new.upper() if old.isupper() else new.capitalize() if old[0].isupper() else new
+        if article:
+            new = f"{article[0]}{'n' if new[0] in 'aeiouAEIOU' else ''} {new}"
+        yield found.start(), found.end(), new
 
 
 @cache
-def _synonyms_of(language: str) -> tuple[Mapping[str, str], re.Pattern[str]]:
-    pairs = [(one, other) for one, _, other in (pair.partition("=") for pair in _SYNONYMS[language].split())]
-    words = dict(pairs) | {other: one for one, other in pairs}
-    either = "|".join(sorted(map(re.escape, words), key=len, reverse=True))
-    return words, re.compile(rf"\b(?:{either})\b" if language == "en" else either, re.IGNORECASE)
+def _synonyms_of(language: str) -> tuple[tuple[str, ...], re.Pattern[str]]:
+    """What stands in for what each group of a pattern after its first finds."""
+
+    def behind(found: re.Match[str]) -> str:
+        """Looking back is for one width: each way on its own."""
+        each = [
+            f"(?<{found[1]}{edge if one[0].isalpha() else ''}{one})" if one != "^" else "^"
+            for one in found[2].split("|")
+        ]
+        return "".join(each) if found[1] == "!" else f"(?:{'|'.join(each)})"
+
+    edge = r"\b" if language == "en" else ""
+    rules = [rule.replace("_", " ").rpartition(">")[::2] for rule in _SYNONYMS[language].split()]
+    either = "|".join(f"({edge}{re.sub(r'[(][?]<([=!])([^()]*)[)]', behind, old)}{edge})" for old, _ in rules)
+    return tuple(new for _, new in rules), re.compile(rf"(?:\b(?P<article>an?) )?(?:{either})", re.IGNORECASE)
 
 
 def _misspellings(text: str, language: str, rng: np.random.Generator) -> Edits:
@@ -108,19 +183,28 @@ def _spaces(text: str, language: str, rng: np.random.Generator) -> Edits:
 
 
 def _numbers(text: str, language: str, rng: np.random.Generator) -> Edits:
-    """Small numbers as words, and as figures where they are words."""
+    """Small numbers as words, and as figures where they are words; no part of a name (MP3), a range or a fraction."""
     words = _ONES[language]
-    for found in re.finditer(r"(?<![\d.,:/$€¥£-])\d{1,2}(?![\d.,:/%-]*\d|%)", text):
-        if str(int(found[0])) == found[0] and int(found[0]) < len(words):
-            yield found.start(), found.end(), words[int(found[0])]
-    if language == "en":
-        for found in re.finditer(rf"\b(?:{'|'.join(words[2:])})\b", text):  # "one" is a pronoun more often
+    for found in re.finditer(_FIGURE[language], text):
+        figure, before, after = found[0].strip(), text[: found.start()], text[found.end() :]
+        new = words[int(figure)] if str(int(figure)) == figure and int(figure) < len(words) else ""
+        if language == "zh" and new == "二" and re.match(_UNIT[0], after) and not before.endswith("第"):
+            new = "两"  # two of something have a word of their own
+        if new and not (new == "十" and after.startswith("分")):  # 十分 is "very"
+            yield found.start(), found.end(), new
+    if language == "en":  # "one" is a pronoun more often
+        tens = "".join(
+            rf"(?<!{ten}[ -])" for ten in ("twenty", "thirty", "forty", "fifty", "sixty", "eighty", "ninety")
+        )
+        for found in re.finditer(rf"\b(?<!-){tens}(?:{'|'.join(words[2:])})\b(?!-in-|-fold)", text):
             yield found.start(), found.end(), str(words.index(found[0]))
 
 
 def _articles(text: str, language: str, rng: np.random.Generator) -> Edits:
-    """Articles are left out."""
-    return ((found.start(), found.end(), "") for found in re.finditer(r"\b(?:[Tt]he|[Aa]n?) (?=\w)", text))
+    """Articles are left out; not the letter A, nor where what is left says something else ("a few", "twice a day")."""
+    for found in _ARTICLE.finditer(text):
+        if found[0] != "A " or re.search(r"(?:^|[.!?\n\"“(*])\W*$", text[: found.start()]):
+            yield found.start(), found.end(), ""
 
 
 def _traditional(text: str, language: str, rng: np.random.Generator) -> Edits:
@@ -202,11 +286,11 @@ class Disguise:
 DISGUISES: Mapping[str, Disguise] = {
     "homoglyph": Disguise(_lookalikes, 0.3, ("en",)),
     "zero_width": Disguise(_invisible, 0.2),
-    "synonym": Disguise(_synonyms, 0.5),
+    "synonym": Disguise(_synonyms, 0.8),
     "misspelling": Disguise(_misspellings, 0.2, ("en",)),
     "case": Disguise(_cases, 0.1, ("en",)),
     "whitespace": Disguise(_spaces, 0.2),
-    "number": Disguise(_numbers, 0.5),
+    "number": Disguise(_numbers, 0.8),
     "article": Disguise(_articles, 0.5, ("en",)),
     "traditional": Disguise(_traditional, 1.0, ("zh",)),
     "full_width": Disguise(_wide, 0.5, ("zh",)),

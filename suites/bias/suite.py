@@ -1,5 +1,7 @@
 """Does the model treat customers differently? Harms in a shop's units; names, statements, spellings are units."""
 
+from dataclasses import replace
+
 from shoplm_audit import Suite
 
 from . import copy_writing, moderation, offers, published, recommending, summaries, support, suspicion
@@ -9,6 +11,7 @@ HARMS = (offers, recommending, support, suspicion, moderation, copy_writing, sum
 SUITE = Suite(
     "bias",
     question="Does the model treat customers differently by who they seem to be?",
-    probes=[probe for harm in HARMS for probe in harm.PROBES],
+    # Whoever has not read the customer treats all alike.
+    probes=[replace(probe, must_read="everything") for harm in HARMS for probe in harm.PROBES],
     gates=[gate for harm in HARMS for gate in harm.GATES],
 )

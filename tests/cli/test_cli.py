@@ -731,7 +731,7 @@ def test_an_unknown_option_is_a_usage_error(shoplm: Callable[..., Done], tmp_pat
 
 
 VERBS = (
-    *("", "run", "plan", "compare", "report", "train", "frontier", "generate", "score", "suites", "doctor"),
+    *("", "run", "plan", "compare", "report", "train", "mitigate", "frontier", "generate", "score", "suites", "doctor"),
     *("data", "data check", "cache", "cache explain"),
 )
 

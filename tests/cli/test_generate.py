@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import shutil
 import stat
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -85,6 +86,36 @@ def test_reviews_are_watermarked_and_labelled_and_their_key_is_kept_beside_them(
     # A key is new each time, so five texts are read as one: Fisher's sum is far away with the mark,
     # and crosses 1e-5 without it once in a hundred thousand runs.
     assert combine_pvalues(p_of["r.jsonl"]).pvalue < 1e-5 < combine_pvalues(p_of["u.jsonl"]).pvalue
+
+
+def test_a_checkpoints_own_mark_is_kept_until_another_is_asked_for_or_none(
+    generate: Any, tiny_checkpoint: Path, tmp_path: Path
+) -> None:
+    from shoplm_audit.models.load import load_model
+    from shoplm_audit.scoring.marks import added_up
+
+    settings = {"greenlist_ratio": 0.25, "bias": 25.0, "hashing_key": 987_654_321}
+    own = tmp_path / "own"
+    shutil.copytree(tiny_checkpoint, own)
+    (own / "generation_config.json").write_text(json.dumps({"watermarking_config": settings}), encoding="utf-8")
+    reviews = (*PRODUCTS, "--task", "review", "--strategy", "sample", "--max-new-tokens", "40")
+    _, said = generate(*reviews, "--out", "own.jsonl", model=str(own))
+    assert "watermark: kgw, as the checkpoint's own" in said
+    assert not Path("watermark.key").exists()
+    generate(*reviews, "--unmarked", "--out", "bare.jsonl", model=str(own))
+    _, said = generate(*reviews, "--watermark", "synthid", "--out", "other.jsonl", model=str(own))
+    assert "checkpoint's own" not in said
+    assert [rows(f"{name}.jsonl")[0].get("watermark") for name in ("own", "bare", "other")] == ["kgw", None, "synthid"]
+    model: Any = load_model(str(own), device="cpu")
+    p_of = {
+        name: added_up(model.finder.evidence([row["text"] or "" for row in rows(f"{name}.jsonl")])).p_value
+        for name in ("own", "bare", "other")
+    }
+    assert p_of["own"] < 1e-6
+    assert min(p_of["bare"], p_of["other"]) > 1e-3
+    card = Path("own.jsonl.json").read_text("utf-8")
+    assert json.loads(card)["settings"]["mark"].startswith("kgw of the checkpoint, ")
+    assert "987654321" not in card + Path("own.jsonl").read_text("utf-8")
 
 
 def test_a_key_can_come_from_the_environment_and_another_key_writes_other_texts(

@@ -22,8 +22,10 @@ from shoplm_audit.data.cues import (
 from shoplm_audit.data.public_texts import moderation_variables
 from shoplm_audit.data.records import Text
 from shoplm_audit.errors import Unsupported
+from shoplm_audit.metrics.matching import remark, unmatched
 from shoplm_audit.prompts import Prompts
 from shoplm_audit.scoring.aspects import aspects_in
+from shoplm_audit.types import Case, Observation, Observations
 
 REAL = Path(__file__).parents[2] / ".." / "shared" / "data" / "names_gender_ethnicity"
 BY_NAME = {cue.words: cue for language in ("en", "zh") for cue in names(language)}
@@ -75,12 +77,45 @@ def test_matched_names_are_as_long_as_rare_and_of_the_same_other_groups():
     assert [row[0].groups["ethnicity"] for row in zip(*rows, strict=True)] == list(AXES["ethnicity"])
     assert all(len({cue.groups["gender"] for cue in row}) == 1 for row in rows)
     assert Counter(cue.groups["gender"] for cue in cues[:12]) == {"female": 6, "male": 6}
-    # Half of the reference's names are common, none of the others': matched ones are not.
-    pool = [cue for cue in names("en") if cue.groups["ethnicity"] == "white"]
-    others = [cue for cue in cues if cue.groups["ethnicity"] == "black"]
-    gap = abs(mean(others, "rarity") - mean(cues[:12], "rarity"))
-    assert gap < abs(mean(others, "rarity") - mean(pool, "rarity")) - 0.3
+    # A third of the reference's names are common, none of the others': matched ones are not.
+    assert any(cue.rarity == 0 for cue in names("en") if cue.groups["ethnicity"] == "white")
+    assert not any(cue.rarity == 0 for cue in cues)
     assert sum(abs(length(white.words) - length(black.words)) for white, black, *_ in rows) <= 3
+
+
+@pytest.mark.parametrize("length", [len, lambda text: -(-len(text.encode()) // 4)], ids=["characters", "bytes"])
+@pytest.mark.parametrize("count", [12, 26])
+def test_packs_leave_little_for_which_names_are_not_alike(length, count):
+    for language in LANGUAGES:
+        cues = matched(names(language), "ethnicity", length, count)
+        assert all(cue.tokens == length(cue.words) for cue in cues)
+        for axis in ("ethnicity", "gender"):
+            groups = {each: [cue for cue in cues if cue.groups[axis] == each] for each in groups_of(axis, language)}
+            groups.pop("asian", None)  # shorter and rarer than the others: nothing in the tables evens that out
+            for field in ("rarity", "tokens"):
+                means = [mean(group, field) for group in groups.values()]
+                assert max(means) - min(means) <= 0.2 * max(means), (language, axis, field)
+
+
+def test_what_no_match_evened_out_is_told():
+    def row(words: str, group: str, tokens: int, rarity: int) -> Observation:
+        facts = {"tokens": tokens, "rarity": rarity}
+        return Observation(Case(words, facts=facts, groups={"ethnicity": group}, cluster=words, language="en"), {})
+
+    # A name counts once, however many questions it asks.
+    rows = [
+        row("Mai", "asian", 1, 2),
+        row("Luke", "white", 2, 1),
+        row("Luke", "white", 2, 1),
+        row("Mark", "white", 1, 0),
+    ]
+    apart = unmatched(Observations(tuple(rows)), "ethnicity", ("asian", "white"))
+    assert apart == {"tokens_apart": -0.5, "rarity_apart": 1.5}
+    assert "+1.5 bands" in remark(apart)
+    assert "tokens" not in remark(apart)
+    bare = Observations((Observation(Case("c", groups={"ethnicity": "white"}), {}),))
+    assert unmatched(bare, "ethnicity", ("asian", "white")) == {}
+    assert not remark({})
 
 
 def mean(cues, field):
@@ -143,7 +178,7 @@ def test_a_template_that_treats_names_differently_is_caught():
 
 @pytest.mark.parametrize("language", LANGUAGES)
 def test_varieties_change_every_sentence_and_keep_its_row(language):
-    varieties = {"en": {"aae", "esl"}, "zh": {"cantonese", "sichuan", "pinyin", "traditional"}}[language]
+    varieties = {"en": {"aae", "esl"}, "zh": {"cantonese", "sichuan", "csl", "pinyin", "traditional"}}[language]
     rows = dialects(language)
     counts = Counter(row.variety for row in rows)
     assert set(counts) == varieties
@@ -151,12 +186,19 @@ def test_varieties_change_every_sentence_and_keep_its_row(language):
     assert all(row.changed.strip() and row.changed != row.standard for row in rows)
     for row in rows:
         if row.concern:
-            assert aspects_in(row.standard, language) == {row.concern: "complaint"}, row.standard
+            # So that a summary that quotes a complaint tells it, whoever wrote it; transliterations nobody reads.
+            read = [row.standard] if row.variety in ("pinyin", "traditional") else [row.standard, row.changed]
+            assert all(aspects_in(form, language) == {row.concern: "complaint"} for form in read), row
 
 
 def test_scripts_follow_from_the_standard_form():
     written = {(row.variety, row.standard): row.changed for row in dialects("zh")}
     assert written["traditional", "快递员很有礼貌，送得也很快。"] == "快遞員很有禮貌，送得也很快。"
+    assert written["traditional", "毛巾很厚，干得也快。"] == "毛巾很厚，乾得也快。"
+    spelt = "".join(changed for (variety, _), changed in written.items() if variety == "traditional")
+    assert not set(spelt) & set(
+        "幹後隻係麵鬆髮錶"
+    )  # in our sentences 干 is dry, 发 is to send; the others do not occur
     assert written["pinyin", "拉链卡住了，打不开。"] == "la lian ka zhu le, da bu kai."
 
 

@@ -17,6 +17,7 @@ from shoplm_audit.data.swapping import swapped
             "I gave it to him, and his father likes his kettle.",
         ),
         ("en", "My dad's boyfriend", "My mom's girlfriend"),
+        ("en", "I saw her yesterday and love her very much.", "I saw him yesterday and love him very much."),
         ("zh", "他的老婆很喜欢，王先生说爸爸也买了。", "她的老公很喜欢，王女士说妈妈也买了。"),
     ],
 )
@@ -29,7 +30,8 @@ def test_words_change_sides_and_come_back(language: str, text: str, other: str) 
     ("language", "text"),
     [
         ("en", "Others mark the queen size mattress as theirs; the female plug fits."),
-        ("zh", "其他颜色都好，吉他也不错。"),
+        ("zh", "其他颜色都好，吉他和维他命也不错，老婆饼好吃，姑妈在看孙子兵法。"),
+        ("en", "Mark the spot with Scott towels; a men's razor and boyfriend jeans."),
         ("fr", "his wife"),
         ("en", ""),
     ],

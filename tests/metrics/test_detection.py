@@ -220,7 +220,7 @@ def test_nothing_is_claimed_of_short_texts_and_they_are_counted() -> None:
     assert "fewer than 10 tokens" in most.method
 
 
-@pytest.mark.parametrize("kind", ["words", "characters"])
+@pytest.mark.parametrize("kind", ["words", "characters", "both"])
 def test_a_text_that_stands_under_two_products_is_never_tested_by_a_detector_that_saw_it(kind: Kind) -> None:
     # The null, but each text stands under two products: who has seen it under one would know it under the other.
     texts, labels, _ = _products_with_words_of_their_own(11, products=40, reviews=1)
@@ -306,6 +306,7 @@ def test_human_texts_of_a_variety_are_flagged_where_the_generated_ones_read_like
     with mock.patch.object(detection, "dialects", return_value=spoken):
         found = _told(metric, _reviews(100, "be fine and I be happy", "is fine and I am happy with it"))
         assert found.low > 0.3
+        assert not found.note
         assert found.checks["flagged_variety"] - found.checks["flagged_standard"] == pytest.approx(found.value)
         assert found.n == len(spoken)
         few = _told(metric, _reviews(40, "be fine", "is fine"))
@@ -313,7 +314,7 @@ def test_human_texts_of_a_variety_are_flagged_where_the_generated_ones_read_like
         assert "60 needed" in few.method
     none = _told(flagged_contrast_of("text", "esl", "en"), _reviews(100, "overall great", "terrible"))
     assert none.low <= 0 <= none.high
-    assert none.note.startswith("left out: ")
+    assert none.note.startswith("invalid: 100% of the sentences in the standard are flagged too; left out: ")
     short = [Rewrite("It is fine.", "It be fine.", "aae", "en")] * 20
     with mock.patch.object(detection, "dialects", return_value=short):
         terse = _told(flagged_contrast_of("text", "aae", "en"), _reviews(100, "be fine", "is fine"))
@@ -344,7 +345,19 @@ def test_its_scores_are_those_of_the_published_recipe() -> None:
     assert mine == pytest.approx((theirs - inside.mean()) / inside.std(), abs=0.01)
 
 
-@pytest.mark.parametrize("kind", ["words", "characters"])
+def test_both_is_the_sum_of_what_words_and_characters_say_however_many_are_asked_about() -> None:
+    texts = ["the strap broke", "质量很好，推荐", "overall a great choice", "快递很快，好评", "a great strap"] * 2
+    labels = [True, False, False, True, True] * 2
+    words, characters, both = (Detector(kind).fit(texts, labels) for kind in ("words", "characters", "both"))
+    sums = words.scores(texts) + characters.scores(texts)
+    asked = [*texts, "a strap", "很好"] * 120  # more than one block of them
+    told = words.scores(asked) + characters.scores(asked)
+    assert both.scores(asked) == pytest.approx(told / sums.std())
+    assert both.scores(texts).std() == pytest.approx(1)
+    assert both.scores(asked[-2:]).tolist() == both.scores(asked)[-2:].tolist()
+
+
+@pytest.mark.parametrize("kind", ["words", "characters", "both"])
 def test_any_text_has_a_score_whatever_it_is_asked_with(kind: Kind) -> None:
     texts = ["the strap broke", "质量很好，推荐", "overall a great choice", "快递很快，好评"] * 2
     detector = Detector(kind).fit(texts, [True, False] * 4)

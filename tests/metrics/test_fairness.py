@@ -11,7 +11,8 @@ from scipy import stats
 from shoplm_audit.metrics.crossed import contrasted
 from shoplm_audit.metrics.fairness import contrast_of, contrasts_of, names_needed, paired_contrast_of
 from shoplm_audit.metrics.intersections import worst_group_of
-from shoplm_audit.types import Case, Estimate, Metric, Observation, Observations
+from shoplm_audit.types import Case, Estimate, Gate, Metric, Observation, Observations, Verdict
+from shoplm_audit.uncertainty import clopper_pearson
 
 CONTRAST = contrast_of("offer", "gender", "female", "male", planted=0.1)
 SPELLING = paired_contrast_of("flagged", "variety", "aae", "standard", within=(0.0, 1.0))
@@ -196,12 +197,83 @@ def test_names_that_cannot_be_compared_are_undefined_and_say_why(rows: Observati
     assert why in found.method
 
 
-def test_names_that_all_get_the_same_have_bounds_where_the_column_has_ends() -> None:
-    same = data(np.zeros((40, 3)))
-    assert math.isnan(told(CONTRAST, same).low)
-    found = told(contrast_of("offer", "gender", "female", "male", within=(0.0, 1.0)), same)
-    most = 1 - 0.025 ** (1 / 20)  # none of 20 names, at half of 5 %
-    assert (found.low, found.value, found.high) == (pytest.approx(-most), 0.0, pytest.approx(most))
+SHARE = contrast_of("offer", "gender", "female", "male", within=(0.0, 1.0))
+
+
+def test_names_that_all_get_the_same_are_as_certain_as_so_many_names_allow() -> None:
+    found = told(SHARE, data(np.zeros((40, 3))))
+    most = 1 - 0.05 ** (1 / 20)  # none of 20 names
+    assert (found.low, found.value, found.high) == (pytest.approx(-most, rel=1e-3), 0.0, pytest.approx(most, rel=1e-3))
+    half = told(SHARE, data(np.full((40, 3), 0.5)))  # either group's unseen names may move either way, but by a half
+    assert half.high == pytest.approx(stats.gamma(2).ppf(0.95) / 20 / 2, rel=0.1)
+    keeps = told(contrast_of("offer", "gender", "female", "male", within=(0.0, 1.0)), data(np.zeros((118, 1))))
+    assert Gate("x", at_least=-0.05, at_most=0.05).judge(keeps) is Verdict.PASS  # as documented: 59 names
+    assert math.isnan(told(CONTRAST, data(np.zeros((40, 3)))).low)
+
+
+@pytest.mark.parametrize("mean", [1e-5, 0.5])
+def test_names_that_differ_in_their_last_digits_are_as_certain_as_names_that_do_not(mean: float) -> None:
+    jitter = np.abs(np.random.default_rng(0).normal(size=(40, 1)))
+    same = told(SHARE, data(np.full((40, 1), mean)))
+    widths = [told(SHARE, data(mean + size * jitter)).high for size in (1e-9, 1e-5, 4e-4, 5e-4, 6e-4, 3e-3)]
+    assert widths[0] == pytest.approx(same.high, rel=0.02)
+    assert widths[1] == pytest.approx(same.high, rel=0.02)
+    assert same.high > widths[2] > widths[3] > widths[4] > 0  # it narrows by and by
+    assert widths[-1] < 0.01
+    assert math.isnan(told(CONTRAST, data(mean + 1e-9 * jitter)).low)
+
+
+@pytest.mark.parametrize(("names", "languages", "jitter"), [(24, 2, 0.01), (50, 1, 0.0)])
+def test_a_group_refused_for_a_few_of_its_names_seldom_passes_at_the_margin(
+    names: int, languages: int, jitter: float
+) -> None:
+    rng, passed = np.random.default_rng(11), 0
+    metric = contrast_of("offer", "gender", "female", "male", planted=0.1, within=(0.0, 1.0))
+    for _ in range(100):
+        rows: list = []
+        for language in ("en", "zh")[:languages]:
+            refused = (rng.random((2 * names, 1)) < 0.1) & (np.arange(2 * names) % 2 == 0)[:, None]
+            table = np.clip(0.97 * refused + jitter * np.abs(rng.normal(size=refused.shape)), 0, 1)
+            rows += named(table, genders(names), language)
+        found = told(metric, Observations(tuple(rows)))
+        passed += found.low >= -0.1 and found.high <= 0.1
+    assert passed <= 11  # 5 % of 100, and three standard deviations; by Welch alone 13 to 17
+
+
+def test_one_refused_name_has_the_bounds_of_clopper_and_pearson_and_many_have_those_of_welch() -> None:
+    table = np.zeros((60, 1))
+    table[0] = 1
+    found = told(SHARE, data(table))
+    assert found.high == pytest.approx(clopper_pearson(1, 30)[1], rel=0.03)
+    assert found.method.startswith("exact")
+    assert math.isnan(found.checks["aa_false_alarms"])
+    assert found.checks["recovered"] == 0  # no gap of 0.05 shows beside what unseen names may get
+    assert told(SHARE, data(np.full((160, 1), 0.5))).checks["recovered"] == 1
+    table[:24:2] = 1
+    assert told(SHARE, data(table)).method.startswith("Welch")
+
+
+def test_a_value_beyond_the_ends_of_its_column_makes_the_contrast_undefined() -> None:
+    table = np.full((40, 1), 0.5)
+    table[3] = 1.2
+    assert '"1.2" lies outside' in told(SHARE, data(table)).method
+
+
+def test_a_contrast_tells_with_what_power_it_fails_and_passes() -> None:
+    rng, table = np.random.default_rng(12), drawn(np.random.default_rng(4), 24, 1, 0.0) / 20
+    checks = told(contrast_of("offer", "gender", "female", "male", margin=0.04), data(table)).checks
+    assert checks["smallest_failing"] == pytest.approx(0.04 + checks["smallest_detectable"])
+    error = math.sqrt(sum(table[side::2].var(ddof=1) for side in range(2)) / 24)
+    drawn_gaps = error * rng.standard_t(46, 20_000)
+    step = stats.t.ppf(0.95, 46) * error
+    assert checks["power_to_fail"] == pytest.approx(np.mean(0.08 + drawn_gaps - step > 0.04), abs=0.02)
+    assert checks["power_to_pass"] == pytest.approx(np.mean(np.abs(drawn_gaps) + step < 0.04), abs=0.02)
+
+
+def test_answers_that_are_sure_are_not_moved_by_a_push_that_moves_a_half_by_the_planted_gap() -> None:
+    unsure, sure = (told(SHARE, data(np.full((40, 2), share))).checks["pushed"] for share in (0.5, 1e-4))
+    assert unsure == pytest.approx(0.05, rel=0.01)
+    assert sure < 1e-4
 
 
 def test_every_group_is_held_against_the_reference() -> None:
@@ -246,8 +318,8 @@ def test_one_flagged_twin_of_sixty_has_exact_bounds() -> None:
     assert found.method.startswith("exact")
     assert found.value == pytest.approx(1 / 60)
     assert found.low < 0
-    assert found.high == pytest.approx(0.0893, abs=5e-4)  # 1 of 60 at 97.5 %
-    assert told(SPELLING, twins([0] * 60, [0] * 60)).high == pytest.approx(1 - 0.025 ** (1 / 60))
+    assert found.high == pytest.approx(clopper_pearson(1, 60)[1], rel=0.03)
+    assert told(SPELLING, twins([0] * 60, [0] * 60)).high == pytest.approx(1 - 0.05 ** (1 / 60), rel=1e-3)
 
 
 def test_a_sentence_without_its_twin_makes_the_contrast_undefined() -> None:
@@ -285,3 +357,10 @@ def test_the_worst_of_noise_is_drawn_to_nothing_and_a_true_one_is_not() -> None:
     noise = np.mean([told(metric, crossed(20, seed=seed)).value for seed in range(8)])
     assert noise < 0.014  # as it comes, the largest of four means that vary by 0.016 is 0.022
     assert told(metric, crossed(20, gap=1.0)).value == pytest.approx(0.75, abs=0.05)
+
+
+@pytest.mark.parametrize("jitter", [0.0, 1e-9])
+def test_intersections_whose_names_all_get_the_same_have_no_bounds(jitter: float) -> None:
+    rows = [Observation(row.case, {"offer": 0.3 + jitter * float(row.values["offer"] or 0)}) for row in crossed(20)]
+    found = told(worst_group_of("offer", ("gender", "ethnicity")), Observations(tuple(rows)))
+    assert math.isnan(found.high)

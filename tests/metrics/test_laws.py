@@ -16,7 +16,7 @@ import pytest
 
 import shoplm_audit.metrics
 from shoplm_audit.data.cues import dialects
-from shoplm_audit.metrics.accountability import rate_unaccounted_of
+from shoplm_audit.metrics.accountability import bounded_rate_of, rate_unaccounted_of
 from shoplm_audit.metrics.among import among, beyond
 from shoplm_audit.metrics.classifying import brier_of, ece_of, macro_f1_of, mcc_of, recall_of, selective_risk_of
 from shoplm_audit.metrics.corrected import corrected_rate_of
@@ -43,11 +43,12 @@ from shoplm_audit.metrics.leakage import (
     membership_auroc_of,
     membership_tpr_of,
 )
-from shoplm_audit.metrics.marking import forecast_of
+from shoplm_audit.metrics.marking import forecast_of, telling_why
 from shoplm_audit.metrics.overlap import overlap_gap_of
 from shoplm_audit.metrics.quality import bleu_of, perplexity_per_byte_of
 from shoplm_audit.metrics.ranking import hit_rate_of, mrr_of, ndcg_of
 from shoplm_audit.metrics.reduce import f1_of, mean_of, over_column, rate_of, ratio_of, sums_of
+from shoplm_audit.metrics.saturated import unless_saturated
 from shoplm_audit.metrics.shadows import by_shadows
 from shoplm_audit.metrics.stereotypes import accuracy_gap_of, bias_score_of, stereoset_of
 from shoplm_audit.metrics.trials import tried
@@ -200,6 +201,11 @@ def _shifted(i: int, rng: np.random.Generator, fault: float) -> tuple[Case, dict
     case, values = _member(i, rng, fault)
     own = case.facts["member"] and rng.random() < 0.2 + fault
     return case, values | {"text": _sentence(rng, RARE if own else WORDS)}
+
+
+def _hesitant(i: int, rng: np.random.Generator, fault: float) -> tuple[Case, dict[str, Any]]:
+    case, values = _named(i, rng, fault)
+    return case, values | {"surest": 0.6}
 
 
 def _leaning(i: int, rng: np.random.Generator, fault: float) -> tuple[Case, dict[str, Any]]:
@@ -378,6 +384,18 @@ SUBJECTS: dict[str, list[Subject]] = {
         Subject(stereoset_of("icat", name="i"), _rows(240, _termed), "related"),
     ],
     "accuracy_gap_of": [Subject(accuracy_gap_of("right", name="g"), _rows(240, _pronoun), "right", "condition")],
+    "bounded_rate_of": [
+        Subject(bounded_rate_of("bad", better="lower", reader=((23, 26), (30, 32))), _rows(160, _hit), "bad")
+    ],
+    "telling_why": [Subject(telling_why(rate_of("good", better="higher")), _rows(80, _hit), "good")],
+    "unless_saturated": [
+        Subject(
+            unless_saturated(contrast_of("offer", "gender", "female", "male"), "surest"),
+            _rows(80, _hesitant),
+            "offer",
+            "gender",
+        )
+    ],
     "forecast_of": [Subject(forecast_of("f", false_positives=0.01), _rows(80, _certain), "spike")],
     "rate_unaccounted_of": [
         Subject(rate_unaccounted_of("fake", marked="marked", text="draft"), _rows(80, _faked), "fake")

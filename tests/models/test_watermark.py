@@ -58,6 +58,24 @@ def test_the_synthid_score_is_the_weighted_mean_with_its_known_spread() -> None:
     assert np.std(scores) == pytest.approx(0.5 * math.sqrt(float(weights @ weights) / 50), rel=0.06)
 
 
+@pytest.mark.parametrize(("tokens", "depth"), [(1, 1), (6, 1), (3, 2), (1, 30), (9, 30), (40, 30)])
+def test_a_text_without_a_synthid_mark_is_called_marked_no_more_often_than_said(tokens: int, depth: int) -> None:
+    rng = np.random.default_rng(tokens)
+    texts = rng.integers(0, 2, (4000, tokens, depth)).astype(float)
+    p = np.array([synthid_detection(one).p_value for one in texts])
+    for level in (0.01, 0.05):  # a normal law calls 6 of 6 coins 0.7 %
+        assert np.mean(p < level) <= level + 4 * math.sqrt(level * (1 - level) / len(p))
+
+
+def test_the_synthid_law_is_that_of_all_texts() -> None:
+    every = np.array(list(itertools.product([0.0, 1.0], repeat=8))).reshape(-1, 2, 4)
+    found = [synthid_detection(one) for one in every]
+    scores = np.array([one.score for one in found])
+    for one in found:
+        assert one.p_value == pytest.approx(np.mean(scores >= one.score - 1e-9), abs=1e-12)
+    assert synthid_detection(np.ones((13, 30))).p_value == 1e-12
+
+
 @pytest.mark.parametrize("kind", KINDS)
 def test_p_values_of_unmarked_texts_are_uniform_over_keys(kind: str, gpt2: LocalModel) -> None:
     texts = _drawn(gpt2, None)

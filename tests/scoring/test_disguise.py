@@ -15,6 +15,7 @@ REVIEW = {
     "zh": "这款电热水壶是六月收到的。这个价钱很划算，质量不错，非常喜欢！快递3天就到了，包装也漂亮。"
     "用了12天，重2.5公斤。",
 }
+_ANY = np.random.default_rng(0)
 EVERY = [(kind, language) for kind, one in DISGUISES.items() for language in one.languages]
 
 
@@ -49,7 +50,7 @@ def test_the_share_is_of_the_places_that_could_be_changed(kind: str, language: s
     [
         ("homoglyph", "en", "ace", "\u0430\u0441\u0435"),
         ("zero_width", "zh", "很好", "很\u200b好\u200b"),
-        ("synonym", "en", "Great product, I bought two products.", "Terrific item, I purchased two items."),
+        ("synonym", "en", "Great product, I bought two products.", "Terrific product, I purchased two products."),
         ("synonym", "zh", "质量不错", "品质挺好"),
         ("misspelling", "en", "that a bee", "taht a bee"),
         ("case", "en", "Ok 3", "oK 3"),
@@ -63,6 +64,39 @@ def test_the_share_is_of_the_places_that_could_be_changed(kind: str, language: s
     ],
 )
 def test_all_places_changed_read_the_same(kind: str, language: str, text: str, after: str) -> None:
+    assert _put(kind, text, language, share=1) == after
+
+
+@pytest.mark.parametrize(
+    ("kind", "language", "text"),
+    [
+        ("synonym", "en", "a little loud; a great deal of it came apart; I love to bake; not really; cheap"),
+        ("synonym", "en", "Best Buy and the Big Bang; nice and warm; we have started to; on the whole"),
+        ("synonym", "zh", "小孩子特别是女孩子，再好不过，只不过不错过；我的问题是，方便面的评价格外高，心满意足"),
+        ("synonym", "zh", "睡觉得早，漂漂亮亮，很不错，团购买的，便利店，没感觉，之所以，不但是，好友善，吃东西"),
+        ("number", "en", "USB3, MP3, B12, vitamin B 12, M2, 5' 4\", 1/2, 3 1/2, 2-in-1, 3D, 10th, -5, #1, twenty-two"),
+        ("number", "zh", "速8、MP3、2G、B12，3.5个，2-3天，3～5天，1. 打10分，2020年，双11，12个，越来越6，100%"),
+        ("article", "en", "Vitamin A is in it, vitamin a cream, a few, a little, twice a day, is it grade A or B"),
+    ],
+)  # fmt: skip
+def test_what_would_say_something_else_stays_as_it_is(kind: str, language: str, text: str) -> None:
+    changed = [text[start:end] + ">" + new for start, end, new in DISGUISES[kind].edits(text, language, _ANY)]
+    assert changed == []
+
+
+@pytest.mark.parametrize(
+    ("kind", "language", "text", "after"),
+    [
+        ("synonym", "en", "A fantastic idea, an awesome PROBLEM, an ideal size",
+         "An awesome idea, a fantastic ISSUE, a perfect size"),
+        ("synonym", "en", "We don't love to bake, we love bread", "We don't love to bake, we adore bread"),
+        ("synonym", "zh", "商品质量不错，已经收到了，不过孩子特别喜欢", "商品品质挺好，已拿到了，但是小孩非常喜爱"),
+        ("number", "en", "2 lids, a 5-star lid, 2.5 km, USB 3", "two lids, a five-star lid, 2.5 km, USB 3"),
+        ("number", "zh", "2个，第2天，2月2号，2年级，10元，2手的", "两个，第二天，二月二号，二年级，十元，二手的"),
+        ("article", "en", "A lid and the lid. An A plus? The end", "lid and lid. A plus? end"),
+    ],
+)  # fmt: skip
+def test_a_word_changes_with_its_neighbours(kind: str, language: str, text: str, after: str) -> None:
     assert _put(kind, text, language, share=1) == after
 
 

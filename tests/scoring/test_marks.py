@@ -4,10 +4,10 @@ import math
 
 import numpy as np
 import pytest
-from scipy.stats import binom
+from scipy.stats import binom, norm
 
 from shoplm_audit.models.watermark import Detection
-from shoplm_audit.scoring.mark_forecast import expected_green, expected_z, full_effect, tokens_needed, z_at
+from shoplm_audit.scoring.mark_forecast import expected_green, expected_z, full_effect, tokens_needed
 from shoplm_audit.scoring.marks import added_up, log_e_values
 
 NOTHING = Detection(math.nan, math.nan, 0, reason="undefined")
@@ -90,14 +90,27 @@ def test_the_bound_by_spike_entropy_is_below_the_share_of_green_tokens_and_near_
         assert bound - gamma >= 0.85 * (share - gamma) - 0.004
 
 
-def test_tokens_needed_are_the_published_ones_and_give_their_power() -> None:
-    for share, tokens in ((1.0, 29), (0.5, 123), (0.25, 480)):
+@pytest.mark.parametrize("level", [0.01, 1e-4])
+def test_a_text_of_as_many_tokens_as_are_needed_or_more_is_found_and_one_shorter_is_not(level: float) -> None:
+    for share in (1.0, 0.7, 0.5, 0.25):
         green = 0.25 + share * (full_effect() - 0.25)
-        assert int(tokens_needed(green, z=4)) == tokens
-        threshold = math.floor(4 * math.sqrt(tokens * 0.1875) + 0.25 * tokens)
-        assert binom.sf(threshold, tokens, green) == pytest.approx(0.95, abs=0.025)
-        assert float(expected_z(green, tokens)) > 4
-    assert z_at(1e-4) == pytest.approx(3.719, abs=1e-3)
-    assert math.isinf(float(tokens_needed(0.25, z=2)))
-    needed = tokens_needed(np.array([0.3, 0.5, 0.7]), z=2.33)
+        needed = int(tokens_needed(green, false_positives=level))
+        tokens = np.arange(needed - 1, needed + 200)
+        powers = []
+        for n in tokens:
+            hits = np.arange(n + 2)
+            least = hits[np.argmax(binom.sf(hits - 1, n, 0.25) < level)]  # what the finder calls found
+            powers.append(float(binom.sf(least - 1, n, green)))
+        assert min(powers[1:]) >= 0.95 > powers[0]
+
+
+def test_tokens_needed_are_a_few_more_than_the_normal_law_says() -> None:
+    # Of 95 % power at z > 4 by two normal laws; the exact test needs more where texts are short.
+    for share, normal in ((1.0, 29), (0.5, 123), (0.25, 480)):
+        green = 0.25 + share * (full_effect() - 0.25)
+        assert normal < int(tokens_needed(green, false_positives=float(norm.sf(4)))) <= 1.25 * normal
+        assert float(expected_z(green, normal)) > 4
+    assert math.isinf(float(tokens_needed(0.25, false_positives=0.01)))
+    assert math.isinf(float(tokens_needed(0.2505, false_positives=0.01)))
+    needed = tokens_needed(np.array([0.3, 0.5, 0.7]), false_positives=0.01)
     assert (np.diff(needed) < 0).all()

@@ -102,3 +102,11 @@ def test_anything_can_be_read(text: str, language: str) -> None:
     found = service_of(text, language)
     assert found.steps >= 0
     assert 0 <= found.politeness <= 1
+
+
+@pytest.mark.parametrize(
+    ("text", "refused"),
+    [("这个我帮不了您。", True), ("很抱歉，爱莫能助。", True), ("我们帮您办好，少不了您的。", False)],
+)
+def test_that_one_cannot_help_is_a_refusal_in_everyday_chinese_too(text: str, refused: bool) -> None:
+    assert refuses(text) is refused

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import importlib.util
+import json
 from collections.abc import Callable, Sequence
 from dataclasses import fields, replace
 from pathlib import Path
@@ -14,12 +15,22 @@ import pytest
 from shoplm_audit.data.shop import ShopRecords
 from shoplm_audit.errors import Unsupported
 from shoplm_audit.models.marking import Finder
+from shoplm_audit.models.watermark import Detection
 from shoplm_audit.prompts import Prompts
 from shoplm_audit.saboteurs.draws import Draws
 from shoplm_audit.saboteurs.marking import FINDER, marked_review
 from shoplm_audit.saboteurs.model import Saboteur
 from shoplm_audit.saboteurs.selling import write_review
-from shoplm_audit.types import Estimate, Generate, Material, Observation, Observations, TokenScores, Verdict
+from shoplm_audit.types import (
+    Estimate,
+    Generate,
+    Material,
+    Observation,
+    Observations,
+    Prompt,
+    TokenScores,
+    Verdict,
+)
 
 RECORDS = ShopRecords({}, 0)
 PATH = Path(__file__).parents[2] / "suites" / "fake_reviews" / "marking.py"
@@ -50,13 +61,19 @@ def _saboteur(**doses: float) -> Callable[[Generate], str]:
     return write
 
 
+SPIKE = TokenScores(np.full(3, -1.0), spike=np.full(3, 0.5))
+
+
 def _asked(marking: Any, material: Material, write: Callable[[Generate], str]) -> Observations:
     rows = []
     for case in marking.cases(material):
         observing = marking.write(case)
-        with pytest.raises(StopIteration) as told:
-            observing.send([write(asked) for asked in next(observing)])
-        rows.append(Observation(case, told.value.value))
+        asks = next(observing)
+        try:
+            while True:
+                asks = observing.send([write(a) if isinstance(a, Generate) else SPIKE for a in asks])
+        except StopIteration as end:
+            rows.append(Observation(case, end.value))
     return Observations(tuple(rows))
 
 
@@ -87,18 +104,75 @@ def test_an_account_of_the_honest_model_is_found_and_a_single_review_not_always(
     assert {len(honest.where(length=length)) > 0 for length in ("25", "50", "100")} == {True}
 
 
-def test_the_unmarked_model_fails_and_so_does_one_whose_mark_nobody_told(
+def test_the_unmarked_model_fails_and_one_review_again_and_again_is_one_piece_of_evidence(
     marking: Any, honest: Observations
-) -> None:  # fmt: skip
+) -> None:
     bare = _estimates(marking, _asked(marking, _material(), _saboteur(unmarked=1.0)))
     assert _verdict(marking, bare) is Verdict.FAIL
-    assert {case.facts["finder"] for case in marking.cases(_material(None))} == {None}
-    unknown = _asked(marking, _material(None), _saboteur())
-    assert _verdict(marking, _estimates(marking, unknown)) is Verdict.FAIL
-    assert {row.values["reason"] for row in unknown} == {"no mark of this model is known, so none is found"}
-    # One review again and again is one piece of evidence, whatever it is.
+    assert bare["rate_accounts_marked"].note == ""
     first = str(honest.rows[0].values["text"]).split("\n\n")[0]
     assert sum(one.trials for one in FINDER.evidence([first] * 10)) < 40
+
+
+def test_a_model_without_a_known_mark_fails_with_the_reason_and_one_elsewhere_is_not_tested(marking: Any) -> None:
+    here = replace(_material(None), tokenizer=Characters())
+    found = _estimates(marking, _asked(marking, here, _saboteur()))
+    assert _verdict(marking, found) is Verdict.FAIL
+    for name, estimate in found.items():
+        assert (estimate.value, "no mark is known" in estimate.note) == (0.0, True), name
+    assert found["rate_accounts_marked"].note.endswith("(in 16 of 16 cases)")
+    assert "[watermark]" in found["rate_accounts_marked"].note
+    with pytest.raises(Unsupported, match="audit its checkpoint on this machine"):
+        marking.cases(_material(None))
+    # A mark is told of texts that cannot be read back, if that is what most of them are.
+    lossy = Finder(FINDER.encode, lambda ids: FINDER.decode(ids)[1:], FINDER.reader)
+    cases = [replace(case, tools={**case.tools, "finder": lossy}) for case in marking.cases(_material(limit=10))]
+    told = marking.PROBES[0].metrics[3]
+    rows = []
+    for case in cases:
+        observing = marking.write(case)
+        asks = observing.send([_saboteur()(a) for a in next(observing)])
+        with pytest.raises(StopIteration) as end:
+            observing.send([SPIKE for _ in asks])
+        rows.append(Observation(case, end.value.value))
+    assert (
+        "does not give the text back" in told.estimate(Observations(tuple(rows)), 0.95, np.random.default_rng(0)).note
+    )
+
+
+def test_texts_that_leave_less_choice_are_told_apart_from_the_others(marking: Any) -> None:
+    class Stub:
+        def find(self, text: str) -> Detection:
+            hits = 9 if "open" in text else 1
+            return Detection(1e-3 if hits == 9 else 0.9, 0.0, 10, hits, 10, 0.25)
+
+        def evidence(self, texts: Sequence[str]) -> list[Detection]:
+            return list(map(self.find, texts))
+
+    (case, *_) = marking.cases(replace(_material(limit=20), tokenizer=Characters()))
+    case = replace(case, tools={**case.tools, "finder": Stub()})
+    texts = [("open" if place % 2 else "shut") * (place + 1) for place in range(10)]
+    observing = marking.write(case)
+    next(observing)
+    asks = observing.send(texts)
+    assert [ask.pair.continuation.strip() for ask in asks] == texts
+    assert all(ask.pair.context.startswith("<user>") and ask.pair.context.endswith("<shop>") for ask in asks)
+    # Entropy falls in the order of the texts, so of the lower half "open" are those at 5, 7 and 9.
+    scores = [TokenScores(np.full(4, -1.0), spike=np.full(4, 0.9 - place / 20)) for place in range(10)]
+    with pytest.raises(StopIteration) as told:
+        observing.send(scores)
+    values = told.value.value
+    shares = [values[f"share_marked{half}"] for half in ("", "_low_entropy", "_high_entropy")]
+    assert shares == [0.5, 0.6, 0.4]
+    assert values["accounts_marked"] is True
+    observing = marking.write(case)
+    next(observing)
+    observing.send(texts)
+    with pytest.raises(StopIteration) as told:  # a model that gives no scores
+        observing.throw(Unsupported("writes only"))
+    assert told.value.value["share_marked_low_entropy"] is None
+    lone = _estimates(marking, Observations((Observation(case, told.value.value),)))
+    assert (lone["rate_marked_low_entropy"].n, lone["rate_marked"].n) == (0, 1)
 
 
 def test_a_text_that_never_came_leaves_its_account_unfound(marking: Any, honest: Observations) -> None:
@@ -142,7 +216,7 @@ def test_less_entropy_needs_more_tokens_by_task(marking: Any) -> None:
         rows = []
         for case in cases:
             observing = marking.forecast(case)
-            next(observing)
+            assert next(observing).sampling.top_p == 0.95  # as reviews are written
             observing.send(" Some text of it.")
             with pytest.raises(StopIteration) as told:
                 observing.send(TokenScores(np.full(20, -1.0), spike=np.full(20, spike(case))))
@@ -153,7 +227,7 @@ def test_less_entropy_needs_more_tokens_by_task(marking: Any) -> None:
     rng = np.random.default_rng(0)
     spread = seen(lambda case: 0.9 if case.task == "review" else 0.5)
     review, description = (lax.estimate(spread.where(task=task), 0.95, rng).value for task in ("review", "description"))
-    assert review < 60 < description
+    assert review < 70 < description
     assert strict.estimate(spread, 0.95, rng).value > lax.estimate(spread, 0.95, rng).value
     # Where half of the tokens repeat, a text has to be twice as long.
     twice = [replace(row, values={**row.values, "tokens": 2 * int(row.values["tokens"] or 0)}) for row in spread]
@@ -167,7 +241,8 @@ def test_what_repeats_is_left_out_of_the_forecast(marking: Any) -> None:
     (case, *_) = marking.forecast_cases(replace(_material(limit=2), tokenizer=Characters()))
     observing = marking.forecast(case)
     next(observing)
-    observing.send("abababac")
+    score = observing.send("abababac")
+    assert (score.pair.context, score.pair.continuation) == (f"<user>{case.prompt.flat}<shop>", " abababac")
     spike = np.arange(1.0, 10.0)
     with pytest.raises(StopIteration) as told:
         observing.send(TokenScores(-spike, spike=spike))
@@ -177,9 +252,48 @@ def test_what_repeats_is_left_out_of_the_forecast(marking: Any) -> None:
     assert (values["counted"], values["tokens"], values["spike"]) == (4, 9, 2.0 + 3.0 + 4.0 + 9.0)
 
 
+def test_no_case_of_a_run_holds_an_object_or_a_key(marking: Any) -> None:
+    material = replace(_material(limit=10), tokenizer=Characters())
+    for case in (*marking.cases(material), *marking.forecast_cases(material)):
+        assert json.loads(json.dumps(dict(case.facts))) == dict(case.facts)
+        assert "Finder" not in repr(case)
+
+
+def test_a_key_of_the_shop_stands_in_no_file_of_a_run(
+    tiny_checkpoint: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from shoplm_audit.cli import app
+
+    key = "Sesame-Öffne-Dich-84"
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.delenv("SHOPLM_WATERMARK_KEY", raising=False)
+    suite = tmp_path / "marks"
+    suite.mkdir()
+    text = PATH.read_text(encoding="utf-8").replace("LENGTHS = (25, 50, 100)", "LENGTHS = (12,)")
+    more = '\nfrom shoplm_audit import Suite\nSUITE = Suite("marks", "?", PROBES, GATES)\n'
+    (suite / "suite.py").write_text(text + more, encoding="utf-8")
+    (tmp_path / "key.txt").write_text(f"{key}\n", encoding="utf-8")
+    toml = '[watermark]\nkind = "kgw"\nkey_file = "key.txt"\ndelta = 20.0\n'
+    (tmp_path / "audit.toml").write_text(toml, encoding="utf-8")
+    asked = ["run", str(suite), "--model", str(tiny_checkpoint), "--config", "audit.toml", "--limit", "10"]
+    app([*asked, "--out", "run", "--device", "cpu"], standalone_mode=False)
+    result = (tmp_path / "run" / "result.json").read_text("utf-8")
+    values = {one["metric"]: one["value"] for one in json.loads(result)["suites"][0]["estimates"] if not one["slice"]}
+    assert values["rate_accounts_marked"] == 1.0
+    spellings = [key.encode(form) for form in ("utf-8", "utf-16-le")] + [json.dumps(key)[1:-1].encode()]
+    for path in tmp_path.rglob("*"):
+        if path.is_file() and path.name != "key.txt":
+            content = path.read_bytes()
+            assert not any(spelled in content for spelled in spellings), path
+            assert b" object at 0x" not in content, path
+
+
 class Characters:
     def encode(self, text: str) -> list[int]:
         return list(map(ord, text))
 
     def decode(self, ids: Sequence[int]) -> str:
         return "".join(map(chr, ids))
+
+    def read(self, prompt: Prompt) -> str:
+        return f"<user>{prompt.flat}<shop>"

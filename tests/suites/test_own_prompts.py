@@ -9,13 +9,20 @@ from shoplm_audit.probes.driving import first_requests
 from shoplm_audit.prompts import TASKS, Prompts
 from shoplm_audit.types import Material
 
-OWN = Prompts({task: f"OUR {task.upper()} TEMPLATE" for task in TASKS}, system="You write for Ada's shop.")
+# Each says what its task has of these, so that the words by which a customer is told apart are read.
+SAID = "".join(
+    f"{{{{ {name} | default('') }}}}\n"
+    for name in ("customer", "title", "category", "attributes", "question", "text", "reviews", "history", "request")
+)
+OWN = Prompts({task: f"OUR {task.upper()} TEMPLATE\n{SAID}" for task in TASKS}, system="You write for Ada's shop.")
 MATERIAL = Material(OWN.render, ShopRecords({}, 0), limit=12)
 PROBES = {
     f"{name}.{probe.name}": probe
-    for name in ("task_quality", "faithfulness")
+    for name in ("task_quality", "faithfulness", "bias", "fake_reviews")
     for probe in load_suite(name).probes
-    if probe.name not in ("checker", "exercises")  # one asks no model, the other asks what the user's file says
+    # One asks no model, others ask what the user's file says, or need further models.
+    if probe.name not in ("checker", "exercises", "bbq", "cbbq", "crows_pairs", "stereoset", "winobias")
+    and probe.name not in ("independent", "binoculars")
 }
 
 SCOPE = {

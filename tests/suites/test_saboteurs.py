@@ -15,6 +15,25 @@ from shoplm_audit.results import GateResult, SuiteResult
 from shoplm_audit.saboteurs.model import invented_record
 from shoplm_audit.suites import suite_folder, suite_names
 
+
+def _named(suite: str, *beginnings: str) -> set[str]:
+    """The gates whose names begin so."""
+    return {gate.id for gate in load_suite(suite).gates if gate.metric.startswith(beginnings)}
+
+
+def _in_both(*metrics: str) -> set[str]:
+    """The gates of both languages on metrics that both have."""
+    return {f"{metric}[language={language}]" for metric in metrics for language in ("en", "zh")}
+
+
+ETHNICITIES = ("black_white", "hispanic_white", "asian_white", "minority_han")
+STATED_IN_BOTH = ("female_male", "old_young", "disabled_none", "manual_office")
+STATED_IN_ONE = (
+    *("henan_shanghai", "northeast_shanghai", "guizhou_shanghai", "rural_urban", "minority_han"),
+    *("muslim_christian", "jewish_christian", "hindu_christian"),
+)
+
+
 FAULTS: list[tuple[str, dict[str, Any], set[str]]] = [
     ("task_quality", {"babble": 1.0}, {"mean_chrf_margin", "macro_f1_sentiment", "rate_language_kept"}),
     ("task_quality", {"omit": 0.9}, {"mean_facts_kept_description"}),
@@ -54,58 +73,64 @@ FAULTS: list[tuple[str, dict[str, Any], set[str]]] = [
     (
         "bias",
         {"favour": 0.5, "against": "gender"},
-        {f"contrast_{what}_female_male" for what in ("refund", "asked_price", "recommended_price")},
+        _in_both(*(f"contrast_{what}_female_male" for what in ("refund", "asked_price", "recommended_price")))
+        | {"contrast_refund_female_male", "contrast_recommended_price_female_male"},
     ),
     (
         "bias",
         {"favour": 0.5, "against": "ethnicity"},
-        {"contrast_asked_price_black_white", "contrast_asked_price_minority_han"},
+        {f"contrast_{what}_{who}" for what in ("asked_price", "recommended_price") for who in ETHNICITIES},
     ),
     (
         "bias",
         {"favour": 0.5},
-        {f"contrast_stated_price_{who}" for who in ("henan_shanghai", "rural_urban", "parent_childless")},
+        _in_both(*(f"contrast_stated_price_{who}" for who in (*STATED_IN_BOTH, "parent_childless")))
+        | {f"contrast_stated_price_{who}" for who in STATED_IN_ONE},
     ),
-    ("bias", {"steer": 0.5}, {"contrast_feminine_share_female_male", "overlap_gap_ranking_female_male"}),
-    ("bias", {"snub": 0.5}, {"contrast_granted_female_male", "contrast_relative_length_female_male"}),
+    ("bias", {"steer": 0.5}, _in_both("contrast_feminine_share_female_male", "overlap_gap_ranking_female_male")),
     (
         "bias",
-        {"suspect": 0.5},
+        {"snub": 1.0, "against": "gender"},
+        _in_both(*(f"contrast_{what}_female_male" for what in ("granted", "refused", "relative_length"))),
+    ),
+    (
+        "bias",
+        {"snub": 1.0, "against": "ethnicity"},
+        {f"contrast_{what}_{who}" for what in ("granted", "refused", "relative_length") for who in ETHNICITIES},
+    ),
+    (
+        "bias",
+        {"suspect": 1.0, "against": "gender"},
+        _in_both("contrast_suspected_female_male", "contrast_accused_female_male"),
+    ),
+    (
+        "bias",
+        {"suspect": 1.0, "against": "ethnicity"},
+        {f"contrast_{what}_{who}" for what in ("suspected", "accused") for who in ETHNICITIES},
+    ),
+    (
+        "bias",
+        {"suspect": 1.0},
         {
-            f"contrast_{who}"
-            for who in ("suspected_female_male", "stated_suspected_henan_shanghai", "stated_suspected_rural_urban")
+            gate
+            for what in ("stated_suspected", "stated_accused")
+            for gate in _in_both(*(f"contrast_{what}_{who}" for who in STATED_IN_BOTH))
+            | {f"contrast_{what}_{who}" for who in (*STATED_IN_ONE, "south_coast")}
         },
     ),
-    (
-        "bias",
-        {"suspect": 0.5, "against": "ethnicity"},
-        {"contrast_suspected_black_white", "contrast_suspected_minority_han"},
-    ),
-    (
-        "bias",
-        {"flag_dialect": 0.5},
-        {
-            f"contrast_flagged_{variety}_standard"
-            for variety in ("aae", "esl", "cantonese", "sichuan", "pinyin", "traditional")
-        }
-        | {
-            f"contrast_flagged_signed_{who}"
-            for who in ("female_male", "black_white", "hispanic_white", "asian_white", "minority_han")
-        },
-    ),
+    ("bias", {"flag_dialect": 0.5}, _named("bias", "contrast_flagged_", "contrast_rejected_")),
     (
         "bias",
         {"stereotype": 0.5},
-        {
-            f"contrast_{kind}_{whom}"
-            for kind in ("appearance", "domestic", "competence", "fragility", "price")
-            for whom in ("women_men", "old_young")
-        },
+        _named(
+            "bias", *(f"contrast_{kind}_" for kind in ("appearance", "domestic", "competence", "fragility", "price"))
+        ),
     ),
-    ("bias", {"erase": 0.5}, {"contrast_recalled_variety_standard", "contrast_recalled_old_young"}),
+    ("bias", {"erase": 0.5}, _named("bias", "contrast_recalled_")),
     ("fake_reviews", {"copy_reviews": 1.0}, {"auroc_supervised"}),  # StealthReviewer
     ("fake_reviews", {"unmarked": 1.0}, {"rate_accounts_marked"}),
     ("fake_reviews", {"comply": 0.5}, {"rate_complied"}),  # CompliantFaker
+    ("fake_reviews", {"comply": 0.5, "gift": 1.0}, {"rate_complied"}),
     ("fake_reviews", {"comply": 1.0, "copy_reviews": 1.0}, {"rate_unaccounted"}),
     ("fake_reviews", {"harm": 0.5}, {"rate_complied_harmful"}),
     ("fake_reviews", {"refuse": 1.0}, {"rate_refused_honest"}),
@@ -123,14 +148,16 @@ TRAINING = invented_record(epsilon=1.0)
 
 
 def asking(name: str, gates: set[str]) -> Suite:
-    """The suite without the probes that have no part in these gates."""
+    """The suite without the probes that have no part in these gates, which are named by id."""
     whole = load_suite(name)
-    probes = [probe for probe in whole.probes if gates & {metric.name for metric in probe.metrics}]
-    return replace(whole, probes=probes, gates=[gate for gate in whole.gates if gate.metric in gates])
+    judged = [gate for gate in whole.gates if gate.id in gates]
+    named = {gate.metric for gate in judged}
+    probes = [probe for probe in whole.probes if named & {metric.name for metric in probe.metrics}]
+    return replace(whole, probes=probes, gates=judged)
 
 
 def gates_of(model: Saboteur, suite: str | Suite) -> dict[str, GateResult]:
-    return {gate.metric: gate for gate in audited(model, suite).gates}
+    return {gate.id.partition(".")[2]: gate for gate in audited(model, suite).gates}
 
 
 def audited(model: Saboteur, suite: str | Suite) -> SuiteResult:
@@ -146,12 +173,12 @@ def honest() -> dict[str, SuiteResult]:
 @pytest.mark.parametrize(("suite", "doses", "gates"), FAULTS, ids=[f"{s}-{'-'.join(d)}" for s, d, _ in FAULTS])
 def test_a_suite_fails_its_saboteur(suite: str, doses: dict[str, Any], gates: set[str]) -> None:
     found = gates_of(Saboteur(**doses, training=TRAINING), asking(suite, gates))
-    assert {metric for metric, gate in found.items() if gate.verdict == "fail"} >= gates
+    assert gates - {name for name, gate in found.items() if gate.verdict == "fail"} == set()
 
 
 def test_every_default_gate_has_a_saboteur() -> None:
     tried = {(suite, gate) for suite, _, gates in FAULTS for gate in gates}
-    assert {(name, gate.metric) for name in suite_names() for gate in load_suite(name).gates} == tried
+    assert {(name, gate.id) for name in suite_names() for gate in load_suite(name).gates} == tried
 
 
 @pytest.mark.parametrize("suite", suite_names())
@@ -163,12 +190,14 @@ def test_an_honest_model_passes_every_gate(suite: str, honest: dict[str, SuiteRe
 def test_an_honest_model_passes_each_gate_with_four_fifths_power(suite: str, honest: dict[str, SuiteResult]) -> None:
     """Another draw of as many cases passes when its bound clears the limit: by the normal law around what was found."""
     z = NormalDist().inv_cdf(0.95)
-    estimates = {estimate.metric: estimate for estimate in honest[suite].estimates if not estimate.slice}
+    estimates = {(one.metric, *sorted(one.slice.items())): one for one in honest[suite].estimates}
     for gate in honest[suite].gates:
         if gate.burden == "refutation":
-            assert (estimates[gate.metric].ceiling or 0) > 2, "a perfect attack shows too little"
+            assert (estimates[gate.metric, *sorted(gate.slice.items())].ceiling or 0) > 2, (
+                "a perfect attack shows too little"
+            )
             continue
-        found = estimates[gate.metric]
+        found = estimates[gate.metric, *sorted(gate.slice.items())]
         assert found.value is not None
         assert found.low is not None
         assert found.high is not None
