@@ -189,6 +189,7 @@ _PEOPLE: Mapping[str, str] = {
     "cantonese": "Cantonese",
     "sichuan": "Sichuan",
     "pinyin": "pinyin",
+    "csl": "Chinese as a second language",
     "traditional": "traditional characters",
     "old": "the old",
     "young": "the young",
