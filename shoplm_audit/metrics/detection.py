@@ -185,6 +185,7 @@ def label_auroc_of(
     def estimate(observations: Observations, confidence: float, rng: np.random.Generator) -> Estimate:
         sides = sides_of(observations, text)
         scores, fault = sides.scores(kind, apart)
+        scores = _by_language(scores, sides.languages)
         groups = [row.case.of(apart) for row in sides.rows] if apart else []
         if apart and sum(groups.count(group) >= _FEWEST for group in set(groups)) < 2:
             fault = fault or f"fewer than 2 {apart} groups have {_FEWEST} texts"
@@ -202,6 +203,7 @@ def label_auroc_of(
         both = np.flatnonzero(long_of(old, text) & long_of(new, text))
         first, second = sides_of(old.take(both), text), sides_of(new.take(both), text)
         (one, fault), (other, why) = first.scores(kind, apart), second.scores(kind, apart)
+        one, other = _by_language(one, first.languages), _by_language(other, second.languages)
         here = np.intersect1d(looked_at(first), looked_at(second))
         if fault or why or here.size < 2 * _FEWEST or any(row.status != "scored" for row in (*old, *new)):
             return Estimate(math.nan, math.nan, math.nan, len(both), f"undefined: {fault or why or 'too few texts'}")
@@ -213,7 +215,18 @@ def label_auroc_of(
 
     folds = f"folds by {apart}" if apart else "5 folds by cluster"
     looked = f"|{bucket[0]:g}-{bucket[1]:g} tokens" if bucket else ""
-    return Metric(name, estimate, difference, better, f"auroc|{TOLD[kind]}|{folds}|at least 10 tokens{looked}")
+    return Metric(
+        name, estimate, difference, better, f"auroc|{TOLD[kind]}|{folds}|at least 10 tokens|by language{looked}"
+    )
+
+
+def _by_language(scores: Floats, languages: Sequence[str]) -> Floats:
+    """Scores less the mean of their language: nobody has to tell apart two texts in two languages."""
+    of = np.array(languages)
+    centred = scores.copy()
+    for language in np.unique(of):
+        centred[of == language] -= scores[of == language].mean()
+    return centred
 
 
 def tpr_at_fpr_of(scorer: Scorer, fpr: float, *, name: str, better: Better, disguised: Scorer | None = None) -> Metric:

@@ -130,7 +130,7 @@ def _rates(rate: str, cases: _Labelled, confidence: float, rng: np.random.Genera
         metrics=getattr(metrics, rate),
         y_true=cases.truth[kept].astype(int),
         y_pred=cases.said[kept].astype(int),
-        sensitive_features=cases.groups[kept],
+        sensitive_features={"group": cases.groups[kept]},  # a bare array of one case is squeezed, and refused
     )
     by_group |= {str(name): float(value) for name, value in frame.by_group.items()}
     if having.size < 2:

@@ -370,3 +370,20 @@ def test_any_text_has_a_score_whatever_it_is_asked_with(kind: Kind) -> None:
     assert (Detector(kind).fit(["", ""], [True, False]).scores(odd) == 0).all()
     with pytest.raises(DataError, match="all 8 are"):
         Detector(kind).fit(texts, [True] * 8)
+
+
+def test_texts_of_two_languages_are_no_pairs() -> None:
+    """A detector that only finds one language stranger than the other tells nothing of who wrote."""
+    from shoplm_audit.metrics.detection import _by_language
+
+    rng = np.random.default_rng(0)
+    languages = ["en", "zh"] * 200
+    labels = rng.random(400) < np.where(np.array(languages) == "zh", 0.8, 0.2)
+    scores = np.where(np.array(languages) == "zh", 5.0, 0.0) + rng.normal(0, 1, 400)
+    assert uncertainty.auroc(scores, labels) > 0.75
+    # What is left comes of unequal shares of the classes alone; with as many of each, as in a probe, nothing is.
+    even = np.arange(400) // 2 % 2 == 0
+    assert abs(uncertainty.auroc(_by_language(scores, languages), even) - 0.5) < 0.06
+    lifted = scores + 2.0 * even
+    alone = [uncertainty.auroc(lifted[at::2], even[at::2]) for at in (0, 1)]
+    assert abs(uncertainty.auroc(_by_language(lifted, languages), even) - float(np.mean(alone))) < 0.02

@@ -110,3 +110,10 @@ def test_rows_of_one_cluster_are_one_case() -> None:
 def test_columns_that_cannot_be_read_are_named(truth, said, wanted, message: str) -> None:
     with pytest.raises(DataError, match=message):
         rates(truth, said, ["a", "b"], rates=wanted)
+
+
+def test_a_single_case_has_its_rate_and_no_difference() -> None:
+    found = group_rates([0], [1], ["aae"], [0], ("false_positive_rate",), rng=np.random.default_rng(0))
+    rate = found["false_positive_rate"]
+    assert rate.by_group == {"aae": 1.0}
+    assert math.isnan(rate.difference.value)
