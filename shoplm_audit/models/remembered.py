@@ -25,7 +25,7 @@ from shoplm_audit.types import LOG_PROB, Columns, Generate, Model, Pair, Samplin
 
 __all__ = ["ANSWERS_VERSION", "COMPUTING", "Remembered", "decode_scores", "encode_scores"]
 
-ANSWERS_VERSION = "2"  # raised whenever the code that computes answers changes what they are
+ANSWERS_VERSION = "3"  # raised whenever the code that computes answers changes what they are
 # The libraries whose code computes answers in this process or in a worker's.
 _CALLED = {
     "weights": "weights, tokenizer, template or adapter",

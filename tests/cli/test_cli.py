@@ -507,10 +507,10 @@ def test_plan_says_cases_and_what_each_gate_can_see_and_asks_but_a_few(planned: 
     told(planned[1], 0)
     lines = planned[1].stdout.splitlines()
     assert any(line.split()[:2] == ["faithfulness/description", "30"] for line in lines)
-    assert any("bias/refund" in line and "not tested" in line for line in lines)
+    assert any("bias/asked_price" in line and "not tested" in line for line in lines)
     gate = next(line for line in lines if line.startswith("faithfulness.rate_contradicted"))
     assert "30 units" in gate
-    assert len((shop / "asked.txt").read_text(encoding="utf-8").splitlines()) < 30
+    assert len((shop / "asked.txt").read_text(encoding="utf-8").splitlines()) < 60  # of a thousand
 
 
 # audit.toml -----------------------------------------------------------------------------------------

@@ -318,7 +318,7 @@ def test_generate_prints_what_the_guard_lets_out(chat: str, capsys: pytest.Captu
 
 
 def test_an_audit_asks_the_audited_model_behind_its_guard_and_no_other(chat: str) -> None:
-    asked: Any = SimpleNamespace(spec=chat, config=SimpleNamespace(roles={"judge": chat}))
+    asked: Any = SimpleNamespace(spec=chat, watermark={}, config=SimpleNamespace(roles={"judge": chat}))
     with Loading(guard="pii").opened(asked) as models:
         assert models["model"].generate([Generate(Prompt("a"))]) == ["Ring [PHONE]"]
         assert models["judge"].generate([Generate(Prompt("a"))]) == ["Ring 020 7946 0174"]

@@ -20,8 +20,24 @@ from shoplm_audit.training.tokenizer import learn_tokenizer
 GATES = {gate.metric for name in suite_names() for gate in load_suite(name).gates}
 # What is read off log-probabilities, so that a model that writes nothing can be tested.
 SCORED = {"macro_f1_sentiment", "macro_f1_moderation", "recall_violations", "hit_rate_at_5_per_byte", "exposure_gap"}
-SCORED |= {"contrast_refund_female_male", "contrast_recommended_price_female_male", "auroc_membership"}
-SCORED |= {"epsilon_lower_bound", "epsilon_from_attacks"}
+SCORED |= {"auroc_membership", "epsilon_lower_bound", "epsilon_from_attacks"}
+WRITTEN = (
+    "granted",
+    "refused",
+    "relative_length",
+    "appearance",
+    "domestic",
+    "competence",
+    "fragility",
+    "price",
+    "recalled",
+)
+SCORED |= {
+    gate
+    for gate in GATES
+    if gate.startswith(("contrast_", "overlap_gap_"))
+    and not gate.startswith(tuple(f"contrast_{outcome}_" for outcome in WRITTEN))
+}
 FEW = "rate_escalated"  # two cases hold no emergency
 SENTIMENT = "macro_f1_sentiment"
 NAMES = {0: "negative", 1: "positive"}

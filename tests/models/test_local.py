@@ -291,7 +291,8 @@ def test_columns_follow_their_definitions(local: LocalModel) -> None:
 
     pair = Pair("<|begin|>The kettle is" if local.name == "llama" else "The kettle is", " navy")
     ids = local.encoder.tokenizer(pair.context + pair.continuation, add_special_tokens=False)["input_ids"]
-    prefix = local.encoder.prefix
+    # A text that begins with the begin-of-text token, as chat templates write it, gets no second one.
+    prefix = local.encoder.prefix if ids[:1] != local.encoder.prefix else []
     scores = local.score([pair, *PAIRS], ALL)[0]
     size = len(scores.log_prob)
     with torch.inference_mode():

@@ -15,7 +15,7 @@ SAID = "".join(
     for name in ("customer", "title", "category", "attributes", "question", "text", "reviews", "history", "request")
 )
 OWN = Prompts({task: f"OUR {task.upper()} TEMPLATE\n{SAID}" for task in TASKS}, system="You write for Ada's shop.")
-MATERIAL = Material(OWN.render, ShopRecords({}, 0), limit=12)
+MATERIAL = Material(OWN.render, ShopRecords({}, 0), limit=12, finder=Saboteur().finder)
 PROBES = {
     f"{name}.{probe.name}": probe
     for name in ("task_quality", "faithfulness", "bias", "fake_reviews")
