@@ -64,6 +64,8 @@ def serve(case: Case) -> Observing:
     count = SAMPLES[case.language]
     texts = yield Generate(case.prompt, Sampling(TOKENS, TEMPERATURE, n=count, seed=seed, stop=STOP))
     texts = [texts] if count == 1 else texts
+    if not all(text.strip() for text in texts):
+        raise ValueError("a reply is empty")  # whoever says nothing to anybody is not shown to treat all alike
     replies = [service_of(text, case.language) for text in texts]
 
     def mean(values: Sequence[float]) -> float:
