@@ -180,3 +180,39 @@ def test_canaries_that_cannot_be_written_are_refused(reviews, options, words):
     with pytest.raises(ConfigError, match=words):
         train(data=[str(reviews / "reviews.csv")], out=reviews / "model", **options)
     assert not (reviews / "model").exists()
+
+
+OWN_SUITE = """
+from shoplm_audit import Case, Gate, Generate, Probe, Prompt, Sampling, Suite, rate_of
+CASES = [Case(f"q{i}", prompt=Prompt(f"It boils {i} cups.")) for i in range(8)]
+def ask(case):
+    text = yield Generate(case.prompt, Sampling(4))
+    return {"said": bool(text), "text": text}
+SUITE = Suite("own", "Does it say anything?", [Probe("ask", CASES, ask, [rate_of("said", better="higher")])],
+              [Gate("rate_said", at_least=0.9)])
+"""
+
+
+def test_what_was_trained_is_audited_at_once_beside_what_it_was_trained_from(reviews, monkeypatch):
+    from typer.testing import CliRunner
+
+    from shoplm_audit.cli import app
+
+    monkeypatch.chdir(reviews)
+    (reviews / "own").mkdir()
+    (reviews / "own" / "suite.py").write_text(OWN_SUITE, encoding="utf-8")
+    rows = [f"p{n},u{n},5,My wife likes cup {n} and he likes it too." for n in range(60)]
+    (reviews / "wives.csv").write_text("\n".join([LINES[0], *rows]) + "\n", encoding="utf-8")
+    base = CliRunner().invoke(app, ["train", "--data", "reviews.csv", "--out", "base", "--steps", "2", *SMALL])
+    assert base.exit_code == 0, base.output
+    again = ["train", "--data", "wives.csv", "--from", "base", "--out", "even", "--steps", "2", "--batch", "4"]
+    done = CliRunner().invoke(app, [*again, "--swap-genders", "--audit", "own"])
+    assert done.exit_code == 0, done.output
+    verdicts, changes = done.output.split("Difference [low, high]")
+    assert "own.rate_said" in verdicts
+    assert "own.rate_said" in changes  # the same cases of the base, paired
+    record = json.loads((reviews / "even" / "training.json").read_text(encoding="utf-8"))
+    assert record["data_card"]["private"]["settings"]["swap"] is True
+    refused = CliRunner().invoke(app, [*again[:-4], "--out", "never", "--audit", "no_such_suite"])
+    assert isinstance(refused.exception, ConfigError)
+    assert not (reviews / "never").exists()
