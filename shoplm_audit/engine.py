@@ -30,16 +30,42 @@ from shoplm_audit.reasons import reasons_of
 from shoplm_audit.results import AuditResult, Counts, EstimateResult, ModelResult, Result, SuiteResult
 from shoplm_audit.store import Store
 from shoplm_audit.suites import load_suite
-from shoplm_audit.types import Estimate, Gate, Material, Metric, Model, Observations, Probe, Suite, Verdict
+from shoplm_audit.types import Estimate, Gate, Metric, Model, Observations, Probe, Suite, Verdict
 
-__all__ = ["Keeper", "audit", "suites_of"]
+__all__ = ["Basis", "Keeper", "audit", "judged", "overall", "suites_of"]
+
+
+@dataclass(frozen=True, slots=True)
+class Basis:
+    """What estimates and verdicts depend on beside the observations and the suites' code.
+
+    Attributes:
+        seed: of the audit.
+        prompts: the digest of its templates.
+        own: the kinds of records that were the user's own.
+        policy: limits, scope and confidence.
+        sittings: by "suite/probe": how many cases were planned, in how many the model could not read what it has
+            to, and why it was not tested, if it was not.
+    """
+
+    seed: int = 0
+    prompts: str = ""
+    own: frozenset[str] = frozenset()
+    policy: Policy = field(default_factory=Policy)
+    sittings: Mapping[str, tuple[int, int, str]] = field(default_factory=dict)
 
 
 @dataclass(slots=True)
 class Keeper:
-    """Where an audit keeps what it asked and saw, for evidence: exchanges by (suite, probe)."""
+    """Where an audit keeps what it asked and saw, for evidence.
+
+    Attributes:
+        exchanges: by (suite, probe).
+        basis: what its numbers were computed from beside the observations; `verify` computes them again from here.
+    """
 
     exchanges: dict[tuple[str, str], tuple[Exchange, ...]] = field(default_factory=dict)
+    basis: Basis = field(default_factory=Basis)
 
 
 def suites_of(suites: str | Path | Suite | Sequence[str | Path | Suite]) -> list[Suite]:
@@ -113,16 +139,18 @@ def audit(
     observe_all(sittings, models, progress, seconds=budget)
     tested = {(sitting.suite, sitting.probe.name): sitting for sitting in sittings if not sitting.reason}
     keeper.exchanges |= {key: sitting.exchanges for key, sitting in tested.items()}
+    asked = {f"{one.suite}/{one.probe.name}": (one.planned, one.unread, one.reason) for one in sittings}
+    keeper.basis = basis = Basis(seed, prompts.digest, material.own, policy, asked)
     told = []
     for suite in loaded:
         seated = [one for one in sittings if one.suite == suite.name]
-        found = _told_of(suite, seated, material, policy, prompts)
+        found = judged(suite, seated, basis)
         if budget is None:  # what is asked to explain is no part of the audit, and not of its time either
             found = found.model_copy(update={"explanations": reasons_of(suite.name, found.gates, seated, models)})
         told.append(found)
     verdicts = [gate.verdict for suite in told for gate in suite.gates]
     result = Result(
-        verdict=_overall(verdicts),
+        verdict=overall(verdicts),
         model=describe(audited, spec),
         seed=seed,
         confidence=policy.confidence,
@@ -140,23 +168,28 @@ def _remembered(model: Model, store: Store | None, run: str, progress: Progress)
     return Remembered(model, store, run=run, on_batch=progress.answered)
 
 
-def _told_of(
-    suite: Suite, sittings: Sequence[Sitting], material: Material, policy: Policy, prompts: Prompts
-) -> SuiteResult:
-    """The estimates and verdicts of one suite."""
+def judged(suite: Suite, sittings: Sequence[Sitting], basis: Basis) -> SuiteResult:
+    """The estimates and verdicts of one suite, from what was seen; no model is asked.
+
+    Args:
+        suite: the suite.
+        sittings: its probes with what was seen.
+        basis: what else the numbers depend on.
+    """
+    policy = basis.policy
     estimates: list[EstimateResult] = []
     found: dict[tuple[str, str], Estimate] = {}
     gates = gates_of(suite, policy.gates)
     for sitting in sittings:
         observations = sitting.observations
         for metric in sitting.probe.metrics:
-            failures = failed_trials(sitting, metric, material.seed)
+            failures = failed_trials(sitting, metric, basis.seed)
             for inside in _slices(observations, sitting.probe.by, metric, gates):
                 rows = observations.where(**inside)
                 tried = Observations(tuple(row for row in rows if row.case.language not in failures))
                 if not len(rows):
                     continue
-                estimate = _estimate(metric, tried if len(tried) else rows, inside, policy, material.seed, suite.name)
+                estimate = _estimate(metric, tried if len(tried) else rows, inside, basis, suite.name)
                 if len(tried) < len(rows):
                     estimate = replace(estimate, note=_untrusted(failures, whole=not len(tried)))
                 if sitting.unread:
@@ -170,7 +203,7 @@ def _told_of(
                     told = f"{lost_rows} of {len(tried)} answers could not be read or did not come"
                     estimate = replace(estimate, note=told)
                 found[_key(metric.name, inside)] = estimate
-                estimates.append(_told(metric, sitting.probe, inside, estimate, prompts))
+                estimates.append(_told(metric, sitting.probe, inside, estimate, basis.prompts))
     probes = {metric.name: sitting for sitting in sittings for metric in sitting.probe.metrics}
     judged = {gate.id: found.get(_key(gate.metric, gate.slice)) for gate in gates}
     in_scope = [
@@ -196,7 +229,7 @@ def _told_of(
         ],
         cannot_tell=suite.card,
         not_tested={sitting.probe.name: sitting.reason for sitting in sittings if sitting.reason},
-        source={sitting.probe.name: _source(material) for sitting in sittings if not sitting.reason},
+        source={sitting.probe.name: _source(basis.own) for sitting in sittings if not sitting.reason},
     )
 
 
@@ -204,10 +237,10 @@ def failed_trials(sitting: Sitting, metric: Metric, seed: int) -> dict[str, str]
     """In which languages a metric failed its own test on the cases' references, and how."""
     if metric.trial is None:
         return {}
-    failures = {}
-    for language in sorted({case.language for case in sitting.cases}):
+    failures, cases = {}, [row.case for row in sitting.observations]
+    for language in sorted({case.language for case in cases}):
         rng = np.random.default_rng([seed, zlib.crc32(f"{metric.name}/{language}".encode())])
-        if failure := metric.trial([case for case in sitting.cases if case.language == language], rng):
+        if failure := metric.trial([case for case in cases if case.language == language], rng):
             failures[language] = failure
     return failures
 
@@ -236,18 +269,18 @@ def _slices(
 
 
 def _estimate(
-    metric: Metric, observations: Observations, inside: Mapping[str, str], policy: Policy, seed: int, suite: str
+    metric: Metric, observations: Observations, inside: Mapping[str, str], basis: Basis, suite: str
 ) -> Estimate:
-    rng = np.random.default_rng([seed, zlib.crc32(repr((suite, _key(metric.name, inside))).encode())])
-    return metric.estimate(observations, policy.confidence, rng)
+    rng = np.random.default_rng([basis.seed, zlib.crc32(repr((suite, _key(metric.name, inside))).encode())])
+    return metric.estimate(observations, basis.policy.confidence, rng)
 
 
-def _told(metric: Metric, probe: Probe, inside: dict[str, str], estimate: Estimate, prompts: Prompts) -> EstimateResult:
+def _told(metric: Metric, probe: Probe, inside: dict[str, str], estimate: Estimate, prompts: str) -> EstimateResult:
     return EstimateResult(
         metric=metric.name,
         slice=inside,
         better=metric.better,
-        signature=f"{metric.signature}|prompts:{prompts.digest}|shoplm-audit:{version()}",
+        signature=f"{metric.signature}|prompts:{prompts}|shoplm-audit:{version()}",
         probe=probe.name,
         **asdict(estimate),
     )
@@ -256,19 +289,20 @@ def _told(metric: Metric, probe: Probe, inside: dict[str, str], estimate: Estima
 def _counts(sittings: Sequence[Sitting]) -> Counts:
     status = [row.status for sitting in sittings for row in sitting.observations]
     return Counts(
-        planned=sum(len(sitting.cases) for sitting in sittings),
+        planned=sum(sitting.planned for sitting in sittings),
         scored=status.count("scored"),
         errored=status.count("errored"),
         unparsed=status.count("unparsed"),
     )
 
 
-def _source(material: Material) -> str:
-    own = ", ".join(sorted(material.own))
+def _source(kinds: frozenset[str]) -> str:
+    own = ", ".join(sorted(kinds))
     return f"the user's own data where the probe reads it ({own}); else ShopWorld" if own else "ShopWorld (synthetic)"
 
 
-def _overall(verdicts: Sequence[Verdict]) -> Any:
+def overall(verdicts: Sequence[Verdict]) -> Any:
+    """The verdict of a run: "fail" if a gate failed, "pass" if every gate in scope passed, else "undecided"."""
     if Verdict.FAIL in verdicts:
         return "fail"
     in_scope = [verdict for verdict in verdicts if verdict is not Verdict.NOT_APPLICABLE]

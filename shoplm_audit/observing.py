@@ -130,6 +130,7 @@ class Sitting:
         reason: why it could not be put to the model, or "".
         left: the blocks of cases that were not asked yet, as positions.
         unread: in how many cases the model's context cut off what the probe says it must have read.
+        planned: how many cases there were to ask.
     """
 
     suite: str
@@ -138,8 +139,15 @@ class Sitting:
     reason: str = ""
     left: list[list[int]] = field(default_factory=list)
     unread: int = 0
+    planned: int = 0
     _rows: dict[int, Observation] = field(default_factory=dict)
     _exchanges: dict[int, list[Exchange]] = field(default_factory=dict)
+
+    @classmethod
+    def seen(cls, suite: str, probe: Probe, rows: Sequence[Observation], unread: int, planned: int) -> Sitting:
+        """A probe that was asked in an earlier run, with what was seen then."""
+        cases = [row.case for row in rows]
+        return cls(suite, probe, cases, unread=unread, planned=planned, _rows=dict(enumerate(rows)))
 
     @property
     def observations(self) -> Observations:
@@ -214,7 +222,7 @@ def sittings_of(
             if limited and cases:
                 rng = np.random.default_rng([material.seed, zlib.crc32(f"{suite.name}/{probe.name}".encode())])
                 blocks = blocks_of(cases, rng, max(_SMALLEST, len(cases) // _BLOCKS))
-            sittings.append(Sitting(suite.name, probe, cases, reason or "", blocks))
+            sittings.append(Sitting(suite.name, probe, cases, reason or "", blocks, planned=len(cases)))
     return sittings
 
 

@@ -16,13 +16,18 @@ from shoplm_audit.types import Observations, Verdict
 
 __all__ = [
     "AuditResult",
+    "BaselineResult",
+    "ChangeResult",
     "Counts",
     "EstimateResult",
     "ExplanationResult",
     "GateResult",
     "ModelResult",
     "Result",
+    "SliceChange",
+    "StoppingResult",
     "SuiteResult",
+    "WaiverResult",
 ]
 
 
@@ -121,6 +126,85 @@ class SuiteResult(_Strict):
     explanations: list[ExplanationResult] = []
 
 
+class SliceChange(_Strict):
+    """A part of the cases in which a metric fell more than elsewhere; p is of the part being like the rest.
+
+    `share` is how much of the whole change falls on it; `p_adjusted` pays for all the parts that were looked at.
+    """
+
+    slice: dict[str, str]
+    n: int
+    difference: Number
+    low: Number
+    high: Number
+    share: Number
+    p_value: Number
+    p_adjusted: Number
+
+
+class ChangeResult(_Strict):
+    """The metric of one gate beside the baseline's, paired by case; `difference` is this run minus the baseline.
+
+    `p_value` is that of the metric not being worse by more than the margin, `p_adjusted` the same after Holm over all
+    gates of the policy. "worse" and "no worse" hold for the whole interval against the margin.
+    """
+
+    suite: str
+    gate: str
+    metric: str
+    slice: dict[str, str] = {}
+    first: Number
+    second: Number
+    difference: Number
+    low: Number
+    high: Number
+    n: int
+    method: str
+    margin: float
+    p_value: Number = None
+    p_adjusted: Number = None
+    verdict: Literal["worse", "no worse", "undecided", "undefined"]
+    better: Literal["higher", "lower", "zero"]
+    only_first: int | None = None
+    only_second: int | None = None
+    explained_by: list[SliceChange] = []
+
+
+class BaselineResult(_Strict):
+    """An earlier run on the same cases and what has changed since; a metric that is worse fails this run."""
+
+    run: str
+    model: str
+    fingerprint: str
+    verdict: Literal["worse", "no worse", "undecided"]
+    changes: list[ChangeResult]
+    notes: list[str] = []
+
+
+class WaiverResult(_Strict):
+    """Who lets a gate that did not pass through, why and until when (a day, ISO 8601)."""
+
+    gate: str
+    by: str
+    why: str
+    until: str
+    state: Literal["in force", "expired", "not needed", "broken"]
+    key: str = ""
+
+
+class StoppingResult(_Strict):
+    """How a run that looks at its answers as they come decides when to stop.
+
+    `confidence` is that of each bound, at any time, once the error is split over `gates`.
+    """
+
+    gates: int
+    confidence: float
+    asked: int
+    planned: int
+    decided: int
+
+
 class ModelResult(_Strict):
     """The audited model. An empty fingerprint means that its weights cannot be verified."""
 
@@ -141,6 +225,9 @@ class Result(_Strict):
     confidence: float
     suites: list[SuiteResult]
     notes: list[str] = Field(default=[], description="What a reader has to know first; printed in the report's head.")
+    baseline: BaselineResult | None = None
+    waivers: list[WaiverResult] = []
+    stopping: StoppingResult | None = None
     command: str = ""
     environment: dict[str, str] = {}
     seconds: float = 0.0

@@ -24,6 +24,7 @@ __all__ = [
     "LOG_PROB",
     "Answer",
     "Better",
+    "Bounded",
     "Case",
     "Columns",
     "Estimate",
@@ -497,6 +498,15 @@ class Estimate:
 
 
 @dataclass(frozen=True, slots=True)
+class Bounded:
+    """What a mean averages: from observations to a value per row (N,), each within [bottom, top]; nan is undefined."""
+
+    values: Callable[[Observations], Floats]
+    bottom: float = 0.0
+    top: float = 1.0
+
+
+@dataclass(frozen=True, slots=True)
 class Metric:
     """A function from observations to a number, with the interval that suits it and its paired difference.
 
@@ -509,6 +519,9 @@ class Metric:
         trial: the metric tries itself on the cases' own references and facts, never on the model's answers: (cases of
             one language, rng) to "" or to what is wrong with it there. It is left out of the gates of a language in
             which it fails.
+        compared: of a contrast: its column, the kind of group and the two groups.
+        bounded: of a mean of values with known ends: what it averages. Only such a metric can be judged while answers
+            still come; all others keep a fixed n.
     """
 
     name: str
@@ -518,6 +531,7 @@ class Metric:
     signature: str = ""
     trial: Callable[[Sequence[Case], np.random.Generator], str] | None = None
     compared: tuple[str, str, str, str] | None = None
+    bounded: Bounded | None = None
 
 
 class Verdict(enum.StrEnum):

@@ -115,8 +115,9 @@ class Distributed:
         deaths: Counter[int] = Counter()
         struck: set[Seat] = set()
         given_up: MachineError | None = None
-        while flying or (todo and not given_up):
-            if not given_up:
+        stopped = False
+        while flying or (todo and not stopped):
+            if not stopped:
                 self._send(several, columns, todo, flying)
             reference = self._next(flying)
             if reference is None:
@@ -140,7 +141,10 @@ class Distributed:
             todo.append(number)
             deaths[number] += 1
             if deaths[number] == _DEATHS:
-                given_up = MachineError(
+                # One batch that kills is left, and all others are done; where a second kills too, it is the machine.
+                stopped = given_up is not None
+                todo.remove(number)
+                given_up = given_up or MachineError(
                     f"{_DEATHS} workers died one after another on batch {number + 1} of {len(several)} "
                     f"({_counted(len(several[number]), 'request')}): {said.why} "
                     f"If memory is short, set {LIMIT} to fewer workers. What was done is kept."
