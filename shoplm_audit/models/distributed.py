@@ -114,11 +114,12 @@ class Distributed:
         flying: dict[Any, tuple[Seat, int]] = {}  # in the order of sending, which is each worker's order of computing
         deaths: Counter[int] = Counter()
         struck: set[Seat] = set()
+        lost: set[int] = set()
         given_up: MachineError | None = None
         stopped = False
         while flying or (todo and not stopped):
             if not stopped:
-                self._send(several, columns, todo, flying)
+                self._send(several, columns, todo, flying, lost)
             reference = self._next(flying)
             if reference is None:
                 continue
@@ -133,6 +134,7 @@ class Distributed:
                 continue
             self._fleet.again += 1
             self._fleet.replace(seat)
+            lost.add(number)
             # Of the batches that a worker had, the one it was at may have been its end: that one waits for all others.
             if number != oldest or seat in struck:
                 todo.appendleft(number)
@@ -153,17 +155,25 @@ class Distributed:
             raise given_up
 
     def _send(
-        self, several: Sequence[Asked], columns: Columns, todo: deque[int], flying: dict[Any, tuple[Seat, int]]
+        self,
+        several: Sequence[Asked],
+        columns: Columns,
+        todo: deque[int],
+        flying: dict[Any, tuple[Seat, int]],
+        lost: set[int],
     ) -> None:
-        """Gives batches to those who have the fewest."""
-        load = Counter(seat for seat, _ in flying.values())
+        """Gives batches to those who have the fewest; one that was lost goes alone, so that its end is its own."""
+        load: Counter[Seat] = Counter()
+        for seat, number in flying.values():
+            load[seat] += _AHEAD if number in lost else 1
         while todo and (seats := self._seats()):
             seat = min(seats, key=lambda seat: load[seat])
-            if load[seat] == _AHEAD:
+            takes = _AHEAD if todo[0] in lost else 1
+            if load[seat] + takes > _AHEAD:
                 return
             number = todo.popleft()
             flying[seat.handle.answer.remote(self._order, several[number], columns)] = (seat, number)
-            load[seat] += 1
+            load[seat] += takes
 
     def _seats(self) -> list[Seat]:
         """The workers that have loaded this model."""
