@@ -4,7 +4,7 @@ VENV := .venv
 STAMP := $(VENV)/.installed
 RUN := $(VENV)/bin
 
-.PHONY: audit test check real bench docs clean
+.PHONY: audit test check real bench docs samples browser clean
 
 audit: $(STAMP)
 	$(RUN)/shoplm-audit run --model demo
@@ -28,6 +28,14 @@ bench: $(STAMP)
 # The parts of the documentation that are made from the code.
 docs: $(STAMP)
 	$(RUN)/python docs/generate.py
+
+# The sample reports, from recorded runs; a test holds the files to that.
+samples: $(STAMP)
+	$(RUN)/python reports/samples/make.py
+
+# What the tests drive a real browser with; Chromium itself and Node have to be there. Without it those tests skip.
+browser:
+	npm install --prefix .browser --no-audit --no-fund --silent axe-core@4.14.1 puppeteer-core@24.43.1
 
 # The environment is made again only when what it is made from has changed.
 $(STAMP): pyproject.toml constraints.txt

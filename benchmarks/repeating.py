@@ -14,14 +14,12 @@ from pathlib import Path
 import numpy as np
 
 from shoplm_audit import uncertainty
-from shoplm_audit.engine import _told_of, audit
-from shoplm_audit.judging import Policy
+from shoplm_audit.engine import Basis, audit, judged
 from shoplm_audit.observing import Sitting
-from shoplm_audit.prompts import Prompts
 from shoplm_audit.scoring.overlap import bleu_sums
 from shoplm_audit.store import Store
 from shoplm_audit.suites import load_suite
-from shoplm_audit.types import Case, Material, Observation, Prompt, Suite
+from shoplm_audit.types import Case, Observation, Suite
 
 SUITES = ["task_quality", "faithfulness", "bias"]
 _WORDS = "the navy kettle holds 1.7 litres and has a lid of steel 藏青色 水壶 容量 一升七 不锈钢"
@@ -100,7 +98,7 @@ def statistics() -> None:
         for _ in range(3):
             bleu_sums.cache_clear()  # what an audit computes once is computed once in each round
             started = time.perf_counter()
-            told = _told_of(suite, sittings, Material(lambda *_: Prompt("")), Policy(), Prompts())
+            told = judged(suite, sittings, Basis())
             seconds.append(time.perf_counter() - started)
         print(
             f"{cases} cases, {len(told.estimates)} estimates, {uncertainty.RESAMPLES} resamples: "

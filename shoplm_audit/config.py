@@ -12,7 +12,7 @@ import math
 import tomllib
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Any
+from typing import Annotated, Any
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
@@ -45,6 +45,9 @@ class Config(BaseModel):
     seed: int | None = None
     limit: int | None = Field(default=None, ge=1)
     confidence: float = Field(default=0.95, gt=0.5, lt=1)
+    baseline: Path | None = None
+    margins: dict[str, Annotated[float, Field(ge=0)]] = {}
+    waivers: Path | None = None
     # It can hold a key, which no message and no report may show.
     watermark: dict[str, Any] = Field(default={}, repr=False)
 
@@ -73,6 +76,8 @@ def read_config(path: Path) -> Config:
             "data": {key: here / file for key, file in config.data.items()},
             "suites": [_from(here, name) if "/" in name else name for name in config.suites],
             "model": config.model and _from(here, config.model),
+            "baseline": config.baseline and here / config.baseline,
+            "waivers": config.waivers and here / config.waivers,
             "roles": {role: _from(here, spec) for role, spec in config.roles.items()},
             "watermark": config.watermark
             | ({"key_file": str(here / str(config.watermark["key_file"]))} if "key_file" in config.watermark else {}),
@@ -184,6 +189,10 @@ def check_names(config: Config, suites: list[Suite]) -> None:
             *(f"{suite.name}.{gate.id}" for gate in gates_of(suite, config.gates)),
         )
     }
+    metrics = {f"{suite.name}.{metric.name}" for suite in suites for probe in suite.probes for metric in probe.metrics}
+    for key in config.margins:
+        if key not in metrics | known:
+            raise ConfigError(f'margins: "{key}" is no gate or metric of this audit, such as "{min(metrics)}".')
     for key, reason in config.scope.items():
         if key not in known:
             raise ConfigError(

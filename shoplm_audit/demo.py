@@ -152,7 +152,7 @@ def _audited(folder: Path, settings: Mapping[str, Any], watched: AuditProgress, 
     found = AuditResult(
         found.result.model_copy(update={"command": command, "notes": notes + found.result.notes}), found.observations
     )
-    write_all(folder, found, keeper.exchanges, {"suites": suites}, banner=BANNER)
+    write_all(folder, found, keeper, {"suites": suites, "banner": BANNER, "limit": settings["audit"]["limit"]})
     return found
 
 

@@ -13,26 +13,38 @@ import zlib
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
-from typing import Any
+from typing import Literal, TypeAlias
 
 import numpy as np
 
 from shoplm_audit.config import gates_of, scoped_out
 from shoplm_audit.data.records import Record
 from shoplm_audit.errors import ConfigError
-from shoplm_audit.judging import Policy, in_families, judge
+from shoplm_audit.judging import Policy, in_families, judge, overall
 from shoplm_audit.models.load import load_model
 from shoplm_audit.models.remembered import Remembered
 from shoplm_audit.observing import EVERYTHING, Progress, Quiet, Sitting, material_of, observe_all, sittings_of
 from shoplm_audit.probes.driving import Exchange
 from shoplm_audit.prompts import Prompts
 from shoplm_audit.reasons import reasons_of
-from shoplm_audit.results import AuditResult, Counts, EstimateResult, ModelResult, Result, SuiteResult
+from shoplm_audit.results import (
+    AuditResult,
+    Counts,
+    EstimateResult,
+    ModelResult,
+    Result,
+    SuiteResult,
+)
+from shoplm_audit.sequences import sequence_of
+from shoplm_audit.stopping import Watch, top_up
 from shoplm_audit.store import Store
 from shoplm_audit.suites import load_suite
-from shoplm_audit.types import Estimate, Gate, Metric, Model, Observations, Probe, Suite, Verdict
+from shoplm_audit.types import Estimate, Gate, Material, Metric, Model, Observations, Probe, Suite
 
-__all__ = ["Basis", "Keeper", "audit", "judged", "overall", "suites_of"]
+__all__ = ["Basis", "Keeper", "Stop", "audit", "judged", "overall", "suites_of"]
+
+
+Stop: TypeAlias = Literal["fixed", "early", "top-up"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -44,6 +56,9 @@ class Basis:
         prompts: the digest of its templates.
         own: the kinds of records that were the user's own.
         policy: limits, scope and confidence.
+        early: of a run that judges while answers come, the confidence of each bound that speaks against the model; None
+            in any other.
+        largest: in such a run by "suite.metric" the most rows of one cluster that a metric can average.
         sittings: by "suite/probe": how many cases were planned, in how many the model could not read what it has
             to, and why it was not tested, if it was not.
     """
@@ -53,6 +68,8 @@ class Basis:
     own: frozenset[str] = frozenset()
     policy: Policy = field(default_factory=Policy)
     sittings: Mapping[str, tuple[int, int, str]] = field(default_factory=dict)
+    early: float | None = None
+    largest: Mapping[str, int] = field(default_factory=dict)
 
 
 @dataclass(slots=True)
@@ -98,6 +115,7 @@ def audit(
     progress: Progress | None = None,
     keeper: Keeper | None = None,
     budget: float | None = None,
+    stop: Stop = "fixed",
 ) -> AuditResult:
     """Puts every case of the suites to the model, estimates every metric, judges every gate.
 
@@ -117,6 +135,8 @@ def audit(
         progress: is told how it moves on.
         keeper: is given every exchange, for evidence.
         budget: seconds after which no new block of cases is asked; verdicts then rest on a random part of the cases.
+        stop: "fixed" asks all cases. "early" stops as soon as every gate is decided that can be judged while answers
+            come, "top-up" asks all, and then more where such a gate is undecided still (`stopping`).
 
     Raises:
         ConfigError: a suite or a gate does not exist.
@@ -135,12 +155,21 @@ def audit(
         if role in named and named[role].fingerprint == audited.fingerprint != "":
             raise ConfigError(f'the model for the role "{role}" has the weights of the audited one: name another.')
     material = material_of(named, dict(data or {}), prompts, seed, limit)
-    sittings = sittings_of(loaded, material, policy.scope, limited=budget is not None)
-    observe_all(sittings, models, progress, seconds=budget)
+    watch = Watch(loaded, policy) if stop != "fixed" else None
+    sittings = sittings_of(loaded, material, policy.scope, limited=budget is not None or stop == "early")
+    short = _observed(sittings, models, material, progress, (budget, stop, watch))
     tested = {(sitting.suite, sitting.probe.name): sitting for sitting in sittings if not sitting.reason}
     keeper.exchanges |= {key: sitting.exchanges for key, sitting in tested.items()}
     asked = {f"{one.suite}/{one.probe.name}": (one.planned, one.unread, one.reason) for one in sittings}
-    keeper.basis = basis = Basis(seed, prompts.digest, material.own, policy, asked)
+    keeper.basis = basis = Basis(
+        seed,
+        prompts.digest,
+        material.own,
+        policy,
+        asked,
+        early=None if watch is None else watch.confidence,
+        largest={} if watch is None else watch.largest,
+    )
     told = []
     for suite in loaded:
         seated = [one for one in sittings if one.suite == suite.name]
@@ -148,18 +177,41 @@ def audit(
         if budget is None:  # what is asked to explain is no part of the audit, and not of its time either
             found = found.model_copy(update={"explanations": reasons_of(suite.name, found.gates, seated, models)})
         told.append(found)
-    verdicts = [gate.verdict for suite in told for gate in suite.gates]
     result = Result(
-        verdict=overall(verdicts),
+        verdict=overall([gate for suite in told for gate in suite.gates]),
         model=describe(audited, spec),
         seed=seed,
         confidence=policy.confidence,
         suites=told,
-        notes=_notes(named, policy, told, sittings) + _unasked(named, sittings),
+        notes=_notes(named, policy, told, sittings) + short + _unasked(named, sittings),
+        stopping=None if watch is None else watch.told(sittings),
         environment=environment(audited),
         seconds=round(time.perf_counter() - started, 3),
     )
     return AuditResult(result, {key: sitting.observations for key, sitting in tested.items()})
+
+
+def _observed(
+    sittings: Sequence[Sitting],
+    models: Mapping[str, Model],
+    material: Material,
+    progress: Progress,
+    until: tuple[float | None, Stop, Watch | None],
+) -> list[str]:
+    """Asks what has to be asked; why gates are undecided though more was to be asked, a sentence each."""
+    budget, stop, watch = until
+    began = time.monotonic()
+
+    def ask(some: Sequence[Sitting]) -> bool:
+        left = None if budget is None else budget - (time.monotonic() - began)
+        if watch is None:
+            return observe_all(some, models, progress, seconds=left)
+        return observe_all(some, models, progress, seconds=left, done=watch.done)
+
+    if watch is not None:
+        watch.begin(sittings)
+    whole = ask(sittings)
+    return top_up(sittings, watch, material, ask) if watch is not None and whole and stop == "top-up" else []
 
 
 def _remembered(model: Model, store: Store | None, run: str, progress: Progress) -> Model:
@@ -271,6 +323,11 @@ def _slices(
 def _estimate(
     metric: Metric, observations: Observations, inside: Mapping[str, str], basis: Basis, suite: str
 ) -> Estimate:
+    largest = basis.largest.get(f"{suite}.{metric.name}")
+    if basis.early is not None and largest is not None:
+        estimate = sequence_of(metric, observations, largest, basis.policy.confidence, against=basis.early)
+        if estimate is not None:
+            return estimate
     rng = np.random.default_rng([basis.seed, zlib.crc32(repr((suite, _key(metric.name, inside))).encode())])
     return metric.estimate(observations, basis.policy.confidence, rng)
 
@@ -299,14 +356,6 @@ def _counts(sittings: Sequence[Sitting]) -> Counts:
 def _source(kinds: frozenset[str]) -> str:
     own = ", ".join(sorted(kinds))
     return f"the user's own data where the probe reads it ({own}); else ShopWorld" if own else "ShopWorld (synthetic)"
-
-
-def overall(verdicts: Sequence[Verdict]) -> Any:
-    """The verdict of a run: "fail" if a gate failed, "pass" if every gate in scope passed, else "undecided"."""
-    if Verdict.FAIL in verdicts:
-        return "fail"
-    in_scope = [verdict for verdict in verdicts if verdict is not Verdict.NOT_APPLICABLE]
-    return "pass" if in_scope and all(verdict is Verdict.PASS for verdict in in_scope) else "undecided"
 
 
 def _notes(

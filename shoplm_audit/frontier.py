@@ -21,7 +21,6 @@ from shoplm_audit.evidence.claiming import held
 from shoplm_audit.evidence.files import check_writable, write_run
 from shoplm_audit.models.load import load_model
 from shoplm_audit.observing import Progress as AuditProgress
-from shoplm_audit.probes.driving import Exchange
 from shoplm_audit.record import TrainingRecord
 from shoplm_audit.results import AuditResult, EstimateResult, GateResult, Result
 from shoplm_audit.store import Store
@@ -38,8 +37,11 @@ _CANARIES, _DILUTED = (
     0.1,
 )  # as in `train --canaries`; the share of canaries from which a reader has to know of them
 
-Exchanges = Mapping[tuple[str, str], Sequence[Exchange]]
-Write = Callable[[Path, AuditResult, Exchanges, Mapping[str, Any]], None]
+Write = Callable[[Path, AuditResult, Keeper, Mapping[str, Any]], None]
+
+
+def _evidence(folder: Path, audited: AuditResult, keeper: Keeper, meta: Mapping[str, Any]) -> None:
+    write_run(folder, audited, keeper.exchanges, meta, keeper.basis)
 
 
 class Watching(AuditProgress, Protocol):
@@ -146,7 +148,7 @@ def run_frontier(
     roles: Mapping[str, str] | None = None,
     limit: int | None = None,
     device: str = "",
-    write: Write = write_run,
+    write: Write = _evidence,
 ) -> Frontier:
     """Trains at each epsilon and audits each model; all else (data, members, canaries, seed, steps) is the same.
 
@@ -214,7 +216,7 @@ def run_frontier(
                     keeper=keeper,
                 )
             audited = _told(audited, point, suites, roles or {}, limit)
-            write(point.folder, audited, keeper.exchanges, {"suites": [str(suite) for suite in suites]})
+            write(point.folder, audited, keeper, {"suites": [str(suite) for suite in suites], "limit": limit})
             results[point.name] = audited.result
         frontier = Frontier(points, results, (*_notes(points), *diluted))
         _write(out / NUMBERS, _plain(frontier))

@@ -15,10 +15,11 @@ from scipy import special
 
 from shoplm_audit import multiplicity, uncertainty
 from shoplm_audit.config import Limit, scoped_out
-from shoplm_audit.results import GateResult
+from shoplm_audit.results import BaselineResult, GateResult
+from shoplm_audit.sequences import METHOD as ANY_TIME
 from shoplm_audit.types import Estimate, Gate, Verdict
 
-__all__ = ["FamilyTest", "Policy", "in_families", "judge"]
+__all__ = ["FamilyTest", "Policy", "in_families", "judge", "overall"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -141,6 +142,19 @@ def judge(
     )
 
 
+def overall(gates: Sequence[GateResult], baseline: BaselineResult | None = None) -> Any:
+    """The verdict of a run: "fail" if a gate failed that nobody waived, or a metric became worse than the baseline's.
+
+    "pass" only if every gate in scope passed; a waiver lets a gate through, but makes no pass of it.
+    """
+    if any(gate.verdict is Verdict.FAIL and not gate.waived_by for gate in gates):
+        return "fail"
+    if baseline is not None and baseline.verdict == "worse":
+        return "fail"
+    in_scope = [gate for gate in gates if gate.verdict is not Verdict.NOT_APPLICABLE]
+    return "pass" if in_scope and all(gate.verdict is Verdict.PASS for gate in in_scope) else "undecided"
+
+
 def _number(value: float, metric: str = "") -> str:
     """A number as a person reads it: rates in per cent."""
     if math.isnan(value):
@@ -161,11 +175,16 @@ def _why(gate: Gate, estimate: Estimate, verdict: Verdict, confidence: float, de
         return f"The number is {estimate.note}."
     if math.isnan(estimate.value) or (math.isnan(estimate.low) and math.isnan(estimate.high)):
         return f"The rule is {rule}, but the interval is undefined ({estimate.method})."
-    percent = f"{100 * confidence:g} %"
+    sure = f"each bound holds at {100 * confidence:g} %"
+    if estimate.method == ANY_TIME:
+        what = (
+            "this bound holds" if verdict is Verdict.PASS else "all bounds that speak against the model hold together"
+        )
+        sure = f"{what} at {100 * confidence:g} %, at any time"
     if verdict is Verdict.PASS:
-        return f"The rule is {rule}, and the whole interval keeps it: {seen}; each bound holds at {percent}."
+        return f"The rule is {rule}, and the whole interval keeps it: {seen}; {sure}."
     if verdict is Verdict.FAIL:
-        return f"The rule is {rule}, and the whole interval lies beyond it: {seen}; each bound holds at {percent}."
+        return f"The rule is {rule}, and the whole interval lies beyond it: {seen}; {sure}."
     more = f" About {decide} independent cases would decide it." if decide else ""
     return f"The rule is {rule}, and the interval reaches across it: {seen}.{more}"
 

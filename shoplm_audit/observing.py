@@ -29,8 +29,8 @@ __all__ = ["Progress", "Quiet", "Sitting", "cases_of", "material_of", "observe_a
 
 # What `Probe.must_read` says where all that is asked has to be read.
 EVERYTHING = "everything"
-# Under a limit of time a probe is asked in about so many blocks, none smaller than that many cases.
-_BLOCKS, _SMALLEST = 12, 16
+# A run that may stop early asks a probe in about so many blocks, none smaller than that many cases.
+_BLOCKS, _SMALLEST = 20, 8
 
 
 class Progress(Protocol):
@@ -232,12 +232,21 @@ def observe_all(
     progress: Progress,
     *,
     seconds: float | None = None,
+    done: Callable[[Sitting], bool] = lambda _: False,
     clock: Callable[[], float] = time.monotonic,
-) -> None:
-    """Asks block after block, the probes by turns, until all are asked or the time is up.
+) -> bool:
+    """Asks block after block, the probes by turns, until all are asked or the time is up; False if it was up.
 
     The clock is looked at between blocks only, and never at answers. Blocks are drawn at random, so what was left out
     is a matter of chance, but for long answers that take long.
+
+    Args:
+        sittings: the probes.
+        models: by role.
+        progress: is told how it moves on.
+        seconds: after which no block is begun.
+        done: whether what is left of a probe is not needed; it is looked at after each of its blocks.
+        clock: in seconds.
 
     Raises:
         AuditError: the machine or an endpoint failed.
@@ -251,5 +260,8 @@ def observe_all(
                 for one in sittings:
                     if one.left and not one.observations.rows:
                         one.reason = "the time of --budget was up before it began"
-                return
+                return False
             sitting.sit(models, progress)
+            if done(sitting):
+                sitting.left.clear()
+    return True

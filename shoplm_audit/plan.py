@@ -16,13 +16,16 @@ from typing import Any, TypeAlias
 
 from shoplm_audit import uncertainty
 from shoplm_audit.calibration import Memory, Trial, on_a_server, tokens_of, written_by
-from shoplm_audit.config import gates_of
+from shoplm_audit.config import gates_of, scoped_out
 from shoplm_audit.errors import DataError, Unsupported
 from shoplm_audit.judging import Policy
+from shoplm_audit.margins import default_margin
 from shoplm_audit.metrics.resolution import names_needed, reach_of
 from shoplm_audit.models.asking import Asked
 from shoplm_audit.observing import cases_of
+from shoplm_audit.operating import Design, Operating, Paired, based_on, design_of, operating_characteristic, paired_of
 from shoplm_audit.probes.driving import first_requests, observe
+from shoplm_audit.results import Result
 from shoplm_audit.types import (
     LOG_PROB,
     Case,
@@ -102,12 +105,17 @@ class PlannedProbe:
 
 @dataclass(frozen=True, slots=True)
 class Plan:
-    """The plan of an audit, what every case asks first, and the memory that the audited model takes here."""
+    """The plan of an audit, what every case asks first, and the memory that the audited model takes here.
+
+    Attributes:
+        operating: what the policy would do to an unchanged model, and to one that is worse in one gate.
+    """
 
     probes: tuple[PlannedProbe, ...]
     gates: tuple[PlannedGate, ...]
     first: tuple[tuple[str, Case, Request], ...]
     memory: Memory | None = None
+    operating: Operating | None = None
 
 
 def plan(
@@ -118,6 +126,7 @@ def plan(
     *,
     trial: int = 4,
     known: Known | None = None,
+    baseline: Result | None = None,
 ) -> Plan:
     """Counts what an audit would ask and tries a few requests of each probe; servers are asked nothing.
 
@@ -128,6 +137,7 @@ def plan(
         policy: limits and scope.
         trial: how many cases of each probe are tried, more where they cost little; 0 asks nothing.
         known: how many of the requests a store answers already.
+        baseline: an earlier run on the same cases; an unchanged model is then one that shows what that one showed.
     """
     probes: list[PlannedProbe] = []
     first: list[tuple[str, Case, Request]] = []
@@ -156,7 +166,50 @@ def plan(
         for suite in suites
         for gate in gates_of(suite, policy.gates)
     ]
-    return Plan(tuple(probes), tuple(gates), tuple(first), costs.memory())
+    operating = _operating(suites, policy, asked_of, baseline)
+    return Plan(tuple(probes), tuple(gates), tuple(first), costs.memory(), operating)
+
+
+def _operating(
+    suites: Sequence[Suite],
+    policy: Policy,
+    asked_of: Mapping[tuple[str, str], tuple[Metric, Sequence[Case]]],
+    baseline: Result | None,
+) -> Operating | None:
+    """What the policy would do; None where none of its gates is tested."""
+    designs: list[Design] = []
+    paired: list[Paired] = []
+    left_out: dict[str, str] = {}
+    seen = {
+        (suite.name, one.metric, *sorted(one.slice.items())): one
+        for suite in (baseline.suites if baseline else ())
+        for one in suite.estimates
+    }
+    for suite in suites:
+        for gate in gates_of(suite, policy.gates):
+            if (asked := asked_of.get((suite.name, gate.metric))) is None:
+                continue
+            if scoped_out(policy.scope, suite.name, "", gate.id) is not None:
+                continue
+            key, contrast = f"{suite.name}.{gate.id}", asked[0].compared is not None
+            before = seen.get((suite.name, gate.metric, *sorted(gate.slice.items())))
+            made = (
+                based_on(key, gate, before, policy.confidence, contrast=contrast)
+                if before is not None
+                else design_of(key, gate, _units(gate, asked[1]), contrast=contrast)
+            )
+            if isinstance(made, str):
+                left_out[key] = made
+                continue
+            designs.append(made)
+            paired += [paired_of(made, default_margin(asked[0]))] if before is not None else []
+    return operating_characteristic(designs, policy.confidence, paired=paired, left_out=left_out) if designs else None
+
+
+def _units(gate: Gate, cases: Sequence[Case]) -> int:
+    """How many independent units of the gate's slice there are."""
+    inside = [case for case in cases if all(case.of(at) == value for at, value in gate.slice.items())]
+    return len({case.cluster or case.id for case in inside})
 
 
 class _Costs:

@@ -195,7 +195,7 @@ class WaiverResult(_Strict):
 class StoppingResult(_Strict):
     """How a run that looks at its answers as they come decides when to stop.
 
-    `confidence` is that of each bound, at any time, once the error is split over `gates`.
+    `confidence` is that of each bound that speaks against the model, at any time, once the error is split over `gates`.
     """
 
     gates: int

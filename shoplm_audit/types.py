@@ -499,7 +499,10 @@ class Estimate:
 
 @dataclass(frozen=True, slots=True)
 class Bounded:
-    """What a mean averages: from observations to a value per row (N,), each within [bottom, top]; nan is undefined."""
+    """What a mean averages: from observations to a value per row (N,), each within [bottom, top].
+
+    nan leaves a row out; an infinite value makes the mean undefined.
+    """
 
     values: Callable[[Observations], Floats]
     bottom: float = 0.0

@@ -42,7 +42,8 @@ Clusters = NDArray[np.int64]
 RESAMPLES = 10_000
 _DRAWS = 2_000  # of noise, of which only one high quantile is asked
 _AT_ONCE = 200_000  # weights of a bootstrap held together: what a core keeps at hand, thrice as fast as ten times more
-MIN_CLUSTERS = 10  # fewer resampled units than this give intervals that are far too narrow: undefined instead
+# Below these a bootstrap's bounds hold less often than they say (benchmarks/coverage.py): undefined instead.
+MIN_CLUSTERS, MIN_EVENTS = 30, 10
 
 
 def clopper_pearson(successes: float, n: float, confidence: float = 0.95) -> tuple[float, float]:
@@ -127,14 +128,15 @@ def bounded_mean(
     hold for any values within the ends. Clusters of different sizes count as N^2 / (sum of squared sizes).
 
     Args:
-        rows: the value and 1, (N, 2).
+        rows: the value and 1, (N, 2); or a part and its whole (claims that are wrong, claims), neither below 0.
         clusters: the number of each row's cluster, (N,).
         bottom: the lower end.
         top: the upper end.
         confidence: of each bound.
     """
     sums, slack = cluster_sums(rows, clusters), 1e-9 * (top - bottom)
-    if not len(sums) or not ((rows[:, 0] >= bottom - slack) & (rows[:, 0] <= top + slack)).all():
+    inside = (rows[:, 0] >= bottom * rows[:, 1] - slack) & (rows[:, 0] <= top * rows[:, 1] + slack)
+    if not len(sums) or not inside.all() or not sums[:, 1].all():
         return math.nan, math.nan, "undefined: a case has no value within the ends"
     n = float(sums[:, 1].sum() ** 2 / (sums[:, 1] ** 2).sum())
     value = float(sums[:, 0].sum() / sums[:, 1].sum())
@@ -183,8 +185,21 @@ def _constant(values: Floats) -> bool:
     return float(np.ptp(values)) <= 1e-12 * max(1.0, float(np.abs(values).max()))
 
 
-def _percentiles(draws: Floats, value: float, without: Floats, confidence: float, method: str) -> Interval:
-    """Bounds from the draws of a statistic, its value, and its values without each cluster (G,)."""
+def _events(without: Floats) -> int:
+    """How many clusters pull a statistic otherwise than most: up, down or nowhere; from its values without each (G,).
+
+    Of a column that is nearly always 0, or nearly always 1, these are the clusters in which it is not.
+    """
+    pull = without[np.isfinite(without)]
+    pull = pull - pull.mean() if pull.size else pull
+    ways = np.sign(np.where(np.abs(pull) <= 1e-9 * np.abs(pull).max(initial=0.0), 0.0, pull))
+    return pull.size - int(np.unique(ways, return_counts=True)[1].max(initial=0))
+
+
+def _percentiles(
+    draws: Floats, value: float, without: Floats, alike: float, confidence: float, method: str
+) -> Interval:
+    """Bounds from draws of a statistic, its value, its values without each cluster (G,), and how many equal ones."""
     groups, draws = without.size, draws[np.isfinite(draws)]
     if draws.size < 0.95 * RESAMPLES:
         return Interval(math.nan, math.nan, f"{method}: undefined in too many resamples", groups)
@@ -199,7 +214,7 @@ def _percentiles(draws: Floats, value: float, without: Floats, confidence: float
         (pull**3).sum() / (6 * (pull**2).sum() ** 1.5) if np.isfinite(without).all() and not _constant(without) else 0.0
     )
     # Expanded (Hesterberg 2015, arXiv 1411.5279): all percentile methods are too narrow for few clusters.
-    step = math.sqrt(groups / (groups - 1)) * special.stdtrit(groups - 1, confidence)
+    step = math.sqrt(alike / (alike - 1)) * special.stdtrit(alike - 1, confidence)
     sides = bias + np.array([-step, step])
     low, high = np.quantile(draws, special.ndtr(bias + sides / (1 - bend * sides)))
     return Interval(float(low), float(high), method, groups)
@@ -222,15 +237,20 @@ def bootstrap(
         rng: where resamples are drawn from.
 
     Returns:
-        The interval; nan where fewer than 10 clusters or equal resamples leave it undefined.
+        The interval; nan below 30 clusters (unequal ones count as N^2 / (sum of squared sizes)), below 10 events
+        (clusters that pull the statistic otherwise than most), and where all resamples are equal.
     """
-    method = f"cluster bootstrap (BCa), {RESAMPLES} resamples"
-    sums = cluster_sums(rows, clusters)
-    if len(sums) < MIN_CLUSTERS:
-        return Interval(math.nan, math.nan, f"undefined below {MIN_CLUSTERS} clusters", len(sums))
+    method, sums = f"cluster bootstrap (BCa), {RESAMPLES} resamples", cluster_sums(rows, clusters)
+    sizes = np.unique(clusters, return_counts=True)[1]
+    equal = float(sizes.sum() ** 2 / (sizes**2).sum()) if sizes.size else 0.0
+    if equal < MIN_CLUSTERS - 1e-9:
+        few = "" if len(sums) < MIN_CLUSTERS else f": they are unequal, and count as {equal:.0f}"
+        return Interval(math.nan, math.nan, f"undefined below {MIN_CLUSTERS} clusters{few}", len(sums))
     total = sums.sum(axis=0, keepdims=True)
     value, without = float(statistic(total)[0]), statistic(total - sums)
-    return _percentiles(statistic(_resampled(sums, rng)), value, without, confidence, method)
+    if np.isfinite(without).any() and not _constant(without[np.isfinite(without)]) and _events(without) < MIN_EVENTS:
+        return Interval(math.nan, math.nan, f"undefined below {MIN_EVENTS} events", len(sums))
+    return _percentiles(statistic(_resampled(sums, rng)), value, without, equal, confidence, method)
 
 
 def paired_bootstrap(

@@ -24,7 +24,7 @@ README = ROOT / "README.md"
 PAGES = sorted(path.relative_to(ROOT).as_posix() for path in (*ROOT.glob("*.md"), *(ROOT / "docs").glob("*.md")))
 SHELLS = ("sh", "bash", "shell", "console")
 # What a page may tell a reader to type beside this program and make.
-KNOWN = ("git", "cd", "pip", "python", "python3", "export")
+KNOWN = ("git", "cd", "pip", "python", "python3", "export", ".")
 MADE = {".venv", "runs", "dist", "node_modules", "__pycache__"}  # output, as .gitignore says
 
 
@@ -133,6 +133,30 @@ def test_commands_exist_with_their_options(page: str) -> None:
 def test_a_command_that_does_not_exist_is_noticed(words: list[str]) -> None:
     with pytest.raises(Exception, match=r"runn|--modle|tea"):
         check_command(words)
+
+
+@pytest.mark.parametrize("name", ["github.yml", "gitlab.yml"])
+def test_the_pipelines_are_whole_and_their_commands_exist(name: str) -> None:
+    import yaml
+
+    told = yaml.safe_load((ROOT / "docs" / "ci" / name).read_text(encoding="utf-8"))
+    if name == "github.yml":
+        steps = told["jobs"]["audit"]["steps"]
+        scripts = [step["run"] for step in steps if "run" in step]
+        shared = [step["with"]["path"] for step in steps if "upload-artifact" in step.get("uses", "")]
+    else:
+        job = told["model-gate"]
+        scripts = [*job["before_script"], *job["script"]]
+        shared = [path.rstrip("/") for path in job["artifacts"]["paths"]]
+    lines = [line.strip() for script in scripts for line in script.splitlines()]
+    asked = [shlex.split(line.partition("||")[0]) for line in lines if line.startswith("shoplm-audit ")]
+    for words in asked:
+        check_command(words)
+    assert {words[1] for words in asked} == {"run", "report"}
+    assert lines[-1].startswith("exit $"), "the pipeline has to end with the audit's own code"
+    # Nothing but what was redacted may leave.
+    written = [words[words.index("--out") + 1] for words in asked if "--share" in words]
+    assert shared == written
 
 
 def test_the_readme_names_the_two_commands_first() -> None:

@@ -11,7 +11,20 @@ from typing import Annotated
 
 import typer
 
-from shoplm_audit.cli import auditing, caching, frontier, inspecting, mitigating, scoring, training, writing
+from shoplm_audit.cli import (
+    auditing,
+    caching,
+    comparing,
+    frontier,
+    inspecting,
+    mitigating,
+    proving,
+    reporting,
+    scoring,
+    training,
+    verifying,
+    writing,
+)
 from shoplm_audit.errors import AuditError, Unsupported
 
 __all__ = ["app", "main"]
@@ -33,8 +46,14 @@ app = typer.Typer(
 
 app.command("run")(auditing.run)
 app.command("plan")(auditing.plan)
-app.command("compare")(auditing.compare)
-app.command("report")(auditing.report)
+app.command("compare")(comparing.compare)
+app.command("report")(reporting.report)
+app.command("prove")(proving.prove)
+app.command("verify")(verifying.verify)
+evidence = typer.Typer(no_args_is_help=True, help="Waive a gate; erase a subject.", rich_markup_mode=None)
+evidence.command("waive")(verifying.waive)
+evidence.command("erase")(verifying.erase)
+app.add_typer(evidence, name="evidence")
 app.command("train")(training.train)
 app.command("mitigate")(mitigating.mitigate)
 app.command("frontier")(frontier.frontier)

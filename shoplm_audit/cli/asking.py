@@ -7,7 +7,7 @@ import os
 import re
 from collections.abc import Iterator, Mapping
 from contextlib import ExitStack, contextmanager
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -96,6 +96,23 @@ Guard = Annotated[
         metavar="pii",
     ),
 ]
+BaselineRun = Annotated[
+    Path | None,
+    typer.Option(
+        "--baseline",
+        help="An earlier run on the same cases: a gate's metric that became worse by more than its margin fails.",
+        metavar="RUN",
+    ),
+]
+Language = Annotated[str, typer.Option("--language", help="Of the report: en or zh.", metavar="en|zh")]
+SignKey = Annotated[
+    Path | None,
+    typer.Option(
+        "--sign-key",
+        help="PEM of a private Ed25519 key, readable by its owner alone: signs the manifest.",
+        show_default="SHOPLM_SIGNING_KEY",
+    ),
+]
 StoreFile = Annotated[Path, typer.Option("--store", help="Where answers are kept across runs.")]
 
 STORE = Path("runs/store.sqlite")
@@ -141,11 +158,27 @@ class Asked:
         mark = [digest(sorted(self.watermark.items()))[:8]] if self.watermark else []
         return digest(weights, sources, data, self.prompts.digest, policy, self.seed, *mark)
 
+    def beside(self, baseline: Path | None, waivers: Path | None) -> Asked:
+        """The same with a baseline and waivers of the command line, which win over the file's."""
+        named = {"baseline": baseline, "waivers": waivers}
+        changed = {key: path for key, path in named.items() if path is not None}
+        return replace(self, config=self.config.model_copy(update=changed))
+
     def material(self, models: Mapping[str, Model]) -> Material:
         """What cases are made of."""
         from shoplm_audit.observing import material_of
 
         return material_of(models, self.records, self.prompts, self.seed, self.config.limit)
+
+
+def check_language(language: str) -> None:
+    """Refuses a language that no report has.
+
+    Raises:
+        ConfigError: it is another than en or zh.
+    """
+    if language not in ("en", "zh"):
+        raise ConfigError(f'--language "{language}": reports are in en and zh.')
 
 
 def pairs_of(option: str, values: list[str] | None) -> dict[str, str]:

@@ -1,10 +1,12 @@
-"""The verbs that audit: run, plan, compare, report."""
+"""The verbs that audit: run and plan."""
 
 from __future__ import annotations
 
 import shlex
 import sys
-from contextlib import ExitStack, nullcontext
+from contextlib import ExitStack
+from dataclasses import dataclass
+from datetime import date
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -13,12 +15,14 @@ import typer
 from shoplm_audit.cli.asking import (
     STORE,
     Asked,
+    BaselineRun,
     Budget,
     ConfigFile,
     Data,
     Device,
     EngineSpec,
     Guard,
+    Language,
     Limit,
     Loading,
     Map,
@@ -26,20 +30,27 @@ from shoplm_audit.cli.asking import (
     ModelSpec,
     ReuseRemote,
     Seed,
+    SignKey,
     SkipBad,
     StoreFile,
     Suites,
     Trust,
     With,
     asked_for,
+    check_language,
     seconds_of,
 )
 from shoplm_audit.errors import ConfigError, DataError
 
 if TYPE_CHECKING:
+    from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
+
+    from shoplm_audit.engine import Stop
     from shoplm_audit.models.asking import Asked as AskedOf
+    from shoplm_audit.plan import Plan
     from shoplm_audit.results import AuditResult
     from shoplm_audit.types import Columns, Model
+    from shoplm_audit.waivers import Waiver
 
 
 def run(
@@ -59,6 +70,20 @@ def run(
     device: Device = None,
     engine: EngineSpec = "local",
     budget: Budget = None,
+    early: Annotated[
+        bool,
+        typer.Option("--early", help="Stop as soon as every gate that can be judged while answers come is decided."),
+    ] = False,
+    more: Annotated[
+        bool, typer.Option("--top-up", help="Ask more cases than planned where such a gate is undecided still.")
+    ] = False,
+    baseline: BaselineRun = None,
+    waivers: Annotated[
+        Path | None,
+        typer.Option("--waivers", help="Who lets which gate through and until when (see `evidence waive`)."),
+    ] = None,
+    language: Language = "en",
+    sign_key: SignKey = None,
     max_requests: MaxRequests = None,
     reuse_remote: ReuseRemote = False,
     guard: Guard = "",
@@ -66,12 +91,15 @@ def run(
 ) -> None:
     """Audit a model and write result.json, report.html, junit.xml and the evidence.
 
-    Interrupted, the same command goes on where it stopped. Example:
+    Interrupted, the same command goes on where it stopped. Examples:
 
     shoplm-audit run faithfulness --model checkpoints/reviews --data products=catalogue.csv --limit 100
+
+    shoplm-audit run --model checkpoints/reviews-v2 --baseline runs/reviews-v1 --waivers waivers.toml
     """
     if model == "demo":
-        if any((suites, config, roles, data, limit, device, trust, guard, budget, engine != "local")):
+        others = (suites, config, roles, data, limit, device, trust, guard, budget, early, more, baseline, waivers)
+        if any(others) or engine != "local" or language != "en":
             raise ConfigError(
                 "the demo has its own suites, data and limits (demo.toml): give it only --out and --seed."
             )
@@ -85,8 +113,13 @@ def run(
         with claimed(folder, "demo"), Watched() as watched:
             code = run_demo(folder, watched, seed or 0)
         raise typer.Exit(code)
+    if early and more:
+        raise ConfigError("--early stops as soon as it can, and --top-up does so too once all are asked: give one.")
+    check_language(language)
     seconds = None if budget is None else seconds_of(budget)
     asked = asked_for(suites, model, config, roles, data, mapping, skip_bad_rows, seed, limit)
+    asked = asked.beside(baseline, waivers)
+    release = Release.read(asked, sign_key, language, "early" if early else "top-up" if more else "fixed")
     if out is not None:
         from shoplm_audit.evidence.files import check_writable
 
@@ -94,7 +127,7 @@ def run(
     with Loading(device, trust, engine, max_requests, reuse_remote, guard).opened(asked) as models:
         _warned(models)
         folder = out or Path("runs") / f"{_safe(models['model'].name)}-{asked.identity(models)[:12]}"
-        audited = _audit(asked, models, folder, store, seconds, trust)
+        audited = _audit(asked, models, folder, store, seconds, trust, release)
         for line in (line for one in models.values() for line in getattr(one, "usage", ())):
             typer.echo(line, err=True)
     raise typer.Exit(audited.exit_code)
@@ -110,18 +143,60 @@ def _safe(name: str) -> str:
     return "".join(c if c.isalnum() or c in "-_." else "-" for c in name)[:60].strip(".") or "model"
 
 
+@dataclass(frozen=True, slots=True)
+class Release:
+    """What a run is held to and told in beside its gates: an earlier run, waivers, a key, a language, when it stops."""
+
+    stop: Stop
+    language: str
+    baseline: tuple[str, AuditResult] | None
+    waivers: list[Waiver]
+    key: Ed25519PrivateKey | None
+
+    @classmethod
+    def read(cls, asked: Asked, sign_key: Path | None, language: str, stop: Stop) -> Release:
+        """All of it, before a model is loaded.
+
+        Raises:
+            ConfigError: waivers or a key that cannot be read.
+            DataError: no finished run as the baseline.
+        """
+        from shoplm_audit.evidence.files import load_run
+        from shoplm_audit.signing import key_at_hand
+        from shoplm_audit.waivers import read_waivers
+
+        earlier = asked.config.baseline
+        return cls(
+            stop,
+            language,
+            None if earlier is None else (earlier.resolve().name, load_run(earlier)),
+            [] if asked.config.waivers is None else read_waivers(asked.config.waivers),
+            key_at_hand(sign_key),
+        )
+
+
 def _audit(
-    asked: Asked, models: dict[str, Model], folder: Path, store: Path, budget: float | None, trust: bool
+    asked: Asked,
+    models: dict[str, Model],
+    folder: Path,
+    store: Path,
+    budget: float | None,
+    trust: bool,
+    release: Release,
 ) -> AuditResult:
     from shoplm_audit.cli.watching import Watched
+    from shoplm_audit.concluding import concluded
     from shoplm_audit.engine import Keeper, audit
     from shoplm_audit.evidence.claiming import claimed
     from shoplm_audit.evidence.files import check_writable
     from shoplm_audit.rendering.files import write_all
     from shoplm_audit.store import Store
+    from shoplm_audit.waivers import waivers_json
 
     check_writable(folder)
     identity = asked.identity(models)
+    # A first look at a fixed number of cases has spent the error once.
+    looked = release.stop == "top-up" and _judged_before(folder)
     keeper = Keeper()
     with claimed(folder, identity) as token:
         with Store(store) as answers, Watched() as watched:
@@ -139,8 +214,21 @@ def _audit(
                 progress=watched,
                 keeper=keeper,
                 budget=budget,
+                stop=release.stop,
             )
+        today = date.today()
+        audited = concluded(
+            audited,
+            asked.names,
+            waivers=release.waivers,
+            today=today,
+            baseline=release.baseline,
+            margins=asked.config.margins,
+        )
         notes = ["Loaded with --trust: its weights or code could run anything."] if trust else []
+        if looked:
+            both = 100 * (2 * asked.policy.confidence - 1)
+            notes.append(f"Judged before on a fixed number of cases: over both looks each bound holds at {both:.4g} %.")
         result = audited.result.model_copy(
             update={
                 "command": shlex.join(["shoplm-audit", *sys.argv[1:]]),
@@ -149,9 +237,26 @@ def _audit(
             }
         )
         audited = type(audited)(result, audited.observations)
-        write_all(folder, audited, keeper.exchanges, {"suites": asked.names, "identity": identity})
+        meta = {
+            "suites": asked.names,
+            "identity": identity,
+            "language": release.language,
+            "today": today.isoformat(),
+            "waivers": waivers_json(release.waivers),
+            "limit": asked.config.limit,
+        }
+        write_all(folder, audited, keeper, meta, key=release.key)
     _told(audited, folder)
     return audited
+
+
+def _judged_before(folder: Path) -> bool:
+    from shoplm_audit.evidence.files import load_run
+
+    try:
+        return load_run(folder).result.stopping is None
+    except DataError:
+        return False
 
 
 def _told(audited: AuditResult, folder: Path) -> None:
@@ -174,6 +279,11 @@ def plan(
     prompts: Annotated[
         Path | None, typer.Option("--prompts", help="Write every prompt to this JSONL, to be answered elsewhere.")
     ] = None,
+    baseline: BaselineRun = None,
+    curves: Annotated[
+        Path | None,
+        typer.Option("--curves", help="Draw what the policy would do, its operating characteristic, into this HTML."),
+    ] = None,
     store: StoreFile = STORE,
     seed: Seed = None,
     limit: Limit = None,
@@ -187,8 +297,12 @@ def plan(
 ) -> None:
     """Say what an audit would cost and what it could see, before anything is spent.
 
+    Of the policy as a whole it says how often it blocks a model that has not changed, and how often it lets a worse one
+    through; with --baseline, beside that run.
+
     With --prompts and no model at hand: shoplm-audit plan faithfulness --model recorded:none --prompts prompts.jsonl
     """
+    from shoplm_audit.evidence.files import load_run
     from shoplm_audit.models.remembered import Remembered
     from shoplm_audit.plan import plan as planned_for
     from shoplm_audit.plan import write_prompts
@@ -200,6 +314,7 @@ def plan(
     asked = asked_for(
         suites, "recorded:none" if elsewhere else model, config, roles, data, mapping, skip_bad_rows, seed, limit
     )
+    earlier = asked.beside(baseline, None).config.baseline
     with ExitStack() as stack:
         models = (
             {}
@@ -216,12 +331,20 @@ def plan(
             return remembered[role].known(requests, columns) if role in remembered else 0
 
         planned = planned_for(
-            models, asked.suites, asked.material(models), asked.policy, trial=4 if models else 0, known=known
+            models,
+            asked.suites,
+            asked.material(models),
+            asked.policy,
+            trial=4 if models else 0,
+            known=known,
+            baseline=None if earlier is None else load_run(earlier).result,
         )
     written = 0 if prompts is None else write_prompts(planned, prompts)
     from rich.console import Console
 
     print_plan(planned, Console(), budget=seconds, max_requests=max_requests)
+    if curves is not None:
+        _draw(planned, curves)
     if prompts is not None:
         if "privacy" in asked.names:
             note = (
@@ -232,122 +355,13 @@ def plan(
         typer.echo('  {"case": ..., "sample": ..., "text": ...}   and audit them with --model recorded:FILE.jsonl')
 
 
-def compare(
-    first: Annotated[Path, typer.Argument(metavar="RUN_A", help="Folder of the run that is the baseline.")],
-    second: Annotated[Path, typer.Argument(metavar="RUN_B", help="Folder of the run that is compared with it.")],
-    margin: Annotated[
-        float, typer.Option("--margin", min=0.0, help="How much worse is still acceptable, in the metric's unit.")
-    ] = 0.0,
-) -> None:
-    """Compare two runs on the same cases, paired. Exit 1 when a metric is worse than the margin."""
-    from rich.console import Console
+def _draw(planned: Plan, curves: Path) -> None:
+    from shoplm_audit.rendering.operating import render_operating
 
-    from shoplm_audit.compare import compare as compared
-    from shoplm_audit.evidence.files import load_run, meta_of
-    from shoplm_audit.rendering.terminal import print_changes
-
-    old, new = load_run(first), load_run(second)
-    names = [name for name in meta_of(first).get("suites", []) if name in meta_of(second).get("suites", [])]
-    changes = compared(old, new, names, margin=margin)
-    print_changes(changes, Console())
-    raise typer.Exit(1 if any(change.verdict == "worse" for change in changes) else 0)
-
-
-def report(
-    run_folder: Annotated[Path, typer.Argument(metavar="RUN", help="Folder of a finished run.")],
-    form: Annotated[
-        str, typer.Option("--format", help="html, junit, or labels: a JSONL of texts for people to label.")
-    ] = "html",
-    labels: Annotated[
-        Path | None,
-        typer.Option(
-            "--labels",
-            help="A filled-in file of --format labels: result and report then hold the rate that people find.",
-        ),
-    ] = None,
-    count: Annotated[
-        int | None,
-        typer.Option(
-            "--count",
-            min=1,
-            help="With --format labels: about how many texts; more where the checker is unsure.",
-            show_default="100",
-        ),
-    ] = None,
-    out: Annotated[
-        Path | None, typer.Option("--out", help="File to write; into the run's folder if not given.")
-    ] = None,
-) -> None:
-    """Render a finished run again, or have people check a sample of it.
-
-    What the claim checker gets wrong, people correct: `report RUN --format labels` writes texts with their records;
-    set "label" in each line, from the top, to true (a statement is false by the record) or false, then give the file
-    back with `report RUN --labels FILE`.
-    """
-    from shoplm_audit.evidence.claiming import held
-    from shoplm_audit.evidence.files import load_run, meta_of, write_manifest
-    from shoplm_audit.rendering.files import FORMS, render
-
-    if form not in (*FORMS, "labels"):
-        raise ConfigError(f'--format "{form}": there are {", ".join([*FORMS, "labels"])}.')
-    if count is not None and form != "labels":
-        raise ConfigError(f"--count {count}: only --format labels draws texts.")
-    if labels is not None:
-        if form != "html" or out is not None:
-            raise ConfigError("--labels changes the run's own result and report: give neither --format nor --out.")
-        _corrected_by(labels, run_folder)
-        return
-    target = out or run_folder / FORMS.get(form, "labels.jsonl")
-    with held(run_folder) if out is None and run_folder.is_dir() else nullcontext():
-        audited = load_run(run_folder)
-        if form == "labels":
-            text = _to_label(audited, target, count or 100)
-        else:
-            text = render(form, audited, meta_of(run_folder).get("banner", ""))
-        try:
-            target.write_text(text, encoding="utf-8")
-        except OSError as fault:
-            raise DataError(f"{target}: cannot be written ({fault.strerror}). Name another file with --out.") from fault
-        if out is None:
-            write_manifest(run_folder)
-    typer.echo(str(target))
-
-
-def _to_label(audited: AuditResult, target: Path, count: int) -> str:
-    from shoplm_audit.evidence.labelling import labelled_in, lines_to_label
-    from shoplm_audit.rendering.masking import mask
-
-    if there := labelled_in(target):
-        raise DataError(f"{target}: holds {there} labels already. Name another file with --out, or move it away.")
-    lines = lines_to_label(audited, count, mask)
-    typer.echo(f'{len(lines)} texts: set "label" in each, from the top, to true (a statement is false) or false;')
-    typer.echo("then: shoplm-audit report RUN --labels FILE")
-    return "".join(f"{line}\n" for line in lines)
-
-
-def _corrected_by(file: Path, run_folder: Path) -> None:
-    """Writes the rate that people find into a run, and its reports again."""
-    from shoplm_audit.evidence.claiming import held
-    from shoplm_audit.evidence.files import load_run, meta_of, write_manifest
-    from shoplm_audit.evidence.labelling import BY_PEOPLE, corrected_by_people, keep_result, read_labels
-    from shoplm_audit.rendering.files import FORMS, render
-    from shoplm_audit.rendering.masking import mask
-    from shoplm_audit.rendering.wording import said
-
-    with held(run_folder) if run_folder.is_dir() else nullcontext():
-        audited = load_run(run_folder)
-        audited = corrected_by_people(audited, read_labels(file, audited, mask))
-        banner = meta_of(run_folder).get("banner", "")
-        texts = {run_folder / name: render(form, audited, banner) for form, name in FORMS.items()}
-        keep_result(run_folder, audited)
-        try:
-            for path, text in texts.items():
-                path.write_text(text, encoding="utf-8")
-        except OSError as fault:
-            raise DataError(f"{run_folder}: cannot be written ({fault.strerror}). Free space, run it again.") from fault
-        write_manifest(run_folder)
-    for one in (one for suite in audited.result.suites for one in suite.estimates if one.metric == BY_PEOPLE):
-        shown = said(one.value, one.low, one.high, one.metric)
-        where = "".join(f"[{key}={value}]" for key, value in one.slice.items())
-        typer.echo(f"{one.metric}{where}: {shown.value}, between {shown.low} and {shown.high}; {one.note}")
-    typer.echo(str(run_folder / FORMS["html"]))
+    if planned.operating is None:
+        raise ConfigError(f"--curves {curves}: no gate of this audit can be counted, so there is nothing to draw.")
+    try:
+        curves.write_text(render_operating(planned.operating), encoding="utf-8")
+    except OSError as fault:
+        raise DataError(f"{curves}: cannot be written ({fault.strerror}). Name another file.") from fault
+    typer.echo(str(curves))

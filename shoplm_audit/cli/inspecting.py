@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, NoReturn
 
 import typer
 
@@ -25,7 +25,7 @@ def suites() -> None:
 
 
 def check(
-    file: Annotated[Path, typer.Argument(help="JSONL, CSV, TSV or Parquet.")],
+    file: Annotated[Path | None, typer.Argument(help="JSONL, CSV, TSV or Parquet.")] = None,
     kind: Annotated[
         str | None,
         typer.Option("--kind", help="products, reviews, dialogues, interactions or texts; guessed if not given."),
@@ -36,12 +36,24 @@ def check(
     banned: Annotated[
         list[Path] | None, typer.Option("--banned", help="Count records that hold a word of this list.", metavar="FILE")
     ] = None,
+    bank: Annotated[
+        Path | None,
+        typer.Option(
+            "--bank", help="Instead: a bank of test questions, held against GB/T 45654's coverage.", metavar="FILE"
+        ),
+    ] = None,
 ) -> None:
     """Check a data file: its layout, columns, languages, and every bad row by line. Exit 2 if a row is bad.
 
     Tells too what `train --deduplicate --scrub --banned` would do to it: repeated texts, personal data, banned words.
     Of rows that say they are generated, the label and the fields of GB 45438-2025 are checked.
+
+    With --bank, exit 1 if questions are missing. Example: shoplm-audit data check --bank questions.jsonl
     """
+    if bank is not None:
+        _check_bank(bank)
+    if file is None:
+        raise ConfigError("data check reads a file: name one, or a bank of questions with --bank FILE.")
     from shoplm_audit.data.banned import read_banned
     from shoplm_audit.data.care import Care
     from shoplm_audit.data.care import check as checked
@@ -97,3 +109,13 @@ def doctor(
     for line in lines:
         typer.echo(line)
     raise typer.Exit(0 if healthy else 1)
+
+
+def _check_bank(bank: Path) -> NoReturn:
+    from shoplm_audit.data.banks import check_bank
+
+    held = check_bank(bank)
+    typer.echo(held.as_text())
+    for fault in held.faults:
+        typer.echo(f"bad: {fault}", err=True)
+    raise typer.Exit(2 if held.faults else 0 if held.covers else 1)

@@ -321,7 +321,8 @@ def _audited(base: str, out: Path, suites: list[str]) -> None:
 
     from shoplm_audit.compare import compare
     from shoplm_audit.engine import audit
-    from shoplm_audit.rendering.terminal import print_changes, print_summary
+    from shoplm_audit.rendering.changes import print_changes
+    from shoplm_audit.rendering.terminal import print_summary
 
     after = audit(str(out), suites)
     print_summary(after, Console())

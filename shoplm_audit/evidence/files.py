@@ -1,12 +1,11 @@
-"""The files of a run: `result.json`, `evidence.sqlite` with every request, answer and score, `manifest.json`.
+"""The files of a run: `result.json`, `evidence.sqlite` with every request, answer and score.
 
-write_run(Path("runs/plain-3f2a"), audited, keeper.exchanges, {"suites": ["privacy"]})
+write_run(Path("runs/plain-3f2a"), audited, keeper.exchanges, {"suites": ["privacy"]}, keeper.basis)
 load_run(Path("runs/plain-3f2a")).verdict
 """
 
 from __future__ import annotations
 
-import hashlib
 import json
 import os
 import sqlite3
@@ -19,15 +18,31 @@ from typing import Any
 import numpy as np
 from pydantic import ValidationError
 
+from shoplm_audit.engine import Basis, version
 from shoplm_audit.errors import DataError, MachineError
+from shoplm_audit.evidence.basis import basis_json, code_of
+from shoplm_audit.evidence.manifest import MANIFEST, write_manifest
 from shoplm_audit.models.remembered import encode_scores
 from shoplm_audit.probes.driving import Exchange
 from shoplm_audit.results import AuditResult, Result
-from shoplm_audit.types import Case, Observation, Observations, Prompt, Score, TokenScores, Turn
+from shoplm_audit.types import Case, Observation, Observations, Prompt, Request, Score, TokenScores, Turn
 
-__all__ = ["check_writable", "load_run", "meta_of", "write_manifest", "write_run"]
+__all__ = [
+    "EVIDENCE",
+    "MANIFEST",
+    "RESULT",
+    "check_writable",
+    "load_run",
+    "meta_of",
+    "plain_case",
+    "plain_json",
+    "plain_request",
+    "rows_of",
+    "write_manifest",
+    "write_run",
+]
 
-RESULT, EVIDENCE, MANIFEST = "result.json", "evidence.sqlite", "manifest.json"
+RESULT, EVIDENCE = "result.json", "evidence.sqlite"
 _REMEDY = "Run the audit again: what was answered is taken from the store."
 
 _SCHEMA = """
@@ -56,11 +71,14 @@ def check_writable(folder: Path) -> None:
         raise DataError(f"{folder}: cannot be written ({fault.strerror}). Name another folder with --out.") from fault
 
 
-def _json(data: Any) -> str:
+def plain_json(data: Any) -> str:
+    """Values, facts and requests as the evidence holds them."""
     return json.dumps(data, ensure_ascii=True, sort_keys=True, default=_plain)
 
 
 def _plain(value: Any) -> Any:
+    if isinstance(value, frozenset | set):  # in an order that the next process has too
+        return sorted(value, key=str)
     return value.item() if isinstance(value, np.generic) else str(value)
 
 
@@ -74,19 +92,30 @@ def write_run(
     audited: AuditResult,
     exchanges: Mapping[tuple[str, str], Sequence[Exchange]],
     meta: Mapping[str, Any],
+    basis: Basis | None = None,
 ) -> None:
     """Writes the result and the evidence it rests on; both are complete or not there at all.
+
+    Args:
+        folder: of the run.
+        audited: the result with its observations.
+        exchanges: what was asked and answered, by (suite, probe).
+        meta: what else the evidence says of its run; "suites" names them.
+        basis: what the numbers rest on beside the observations; without it nobody can compute them again.
 
     Raises:
         MachineError: the disk is full or the folder has gone.
     """
+    if basis is not None:
+        code = code_of([str(name) for name in meta.get("suites", ())])
+        meta = {**meta, "basis": basis_json(basis), "code": code, "version": version()}
     fresh, part = folder / f"{EVIDENCE}.part", folder / f"{RESULT}.part"
     try:
         fresh.unlink(missing_ok=True)
         os.close(os.open(fresh, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600))
         with closing(sqlite3.connect(fresh)) as connection, connection:
             connection.executescript(_SCHEMA)
-            connection.executemany("INSERT INTO meta VALUES (?, ?)", [(k, _json(v)) for k, v in meta.items()])
+            connection.executemany("INSERT INTO meta VALUES (?, ?)", [(k, plain_json(v)) for k, v in meta.items()])
             connection.executemany("INSERT INTO observations VALUES (?,?,?,?,?,?,?,?)", _observation_rows(audited))
             connection.executemany("INSERT INTO exchanges VALUES (?,?,?,?,?,?,?)", _exchange_rows(exchanges))
         part.write_text(audited.result.model_dump_json(indent=1) + "\n", encoding="utf-8")
@@ -99,9 +128,10 @@ def write_run(
         ) from fault
 
 
-def _plain_case(case: Case) -> dict[str, Any]:
+def plain_case(case: Case) -> dict[str, Any]:
+    """A case as the evidence holds it."""
     told = asdict(replace(case, tools={}))
-    del told["tools"]
+    told["tools"] = sorted(case.tools)  # their names alone: with what the answer was read
     return told
 
 
@@ -109,7 +139,7 @@ def _observation_rows(audited: AuditResult) -> list[tuple[Any, ...]]:
     return [
         (
             *(suite, probe, position, _text(row.case.id), row.status, _text(row.note)),
-            *(_json(_plain_case(row.case)), _json(dict(row.values))),
+            *(plain_json(plain_case(row.case)), plain_json(dict(row.values))),
         )
         for (suite, probe), observations in audited.observations.items()
         for position, row in enumerate(observations)
@@ -117,30 +147,27 @@ def _observation_rows(audited: AuditResult) -> list[tuple[Any, ...]]:
 
 
 def _exchange_rows(exchanges: Mapping[tuple[str, str], Sequence[Exchange]]) -> list[tuple[Any, ...]]:
-    def plain(one: Exchange) -> tuple[str, str, str]:
-        request = asdict(one.request)
-        if isinstance(one.request, Score):
-            request["columns"] = one.request.columns.value
-        elif one.request.sampling.mark:
-            request["sampling"]["mark"]["key"] = ""  # its owner's alone
-        answer = encode_scores(one.answer) if isinstance(one.answer, TokenScores) else one.answer
-        return type(one.request).__name__.lower(), _json(request), _json(answer)
-
     return [
-        (suite, probe, _text(one.case), one.number, *plain(one))
+        (suite, probe, _text(one.case), one.number, *_plain_exchange(one))
         for (suite, probe), rows in exchanges.items()
         for one in rows
     ]
 
 
-def write_manifest(folder: Path) -> None:
-    """Writes `manifest.json`: the SHA-256 of every other file of the run."""
-    hashes = {
-        path.name: hashlib.sha256(path.read_bytes()).hexdigest()
-        for path in sorted(folder.iterdir())
-        if path.is_file() and path.name != MANIFEST and not path.name.startswith(".")
-    }
-    (folder / MANIFEST).write_text(json.dumps({"format": 1, "sha256": hashes}, indent=1) + "\n", encoding="utf-8")
+def _plain_exchange(one: Exchange) -> tuple[str, str, str]:
+    """The kind of a request, the request and its answer, as the evidence holds them."""
+    answer = encode_scores(one.answer) if isinstance(one.answer, TokenScores) else one.answer
+    return type(one.request).__name__.lower(), plain_request(one.request), plain_json(answer)
+
+
+def plain_request(request: Request) -> str:
+    """A request as the evidence holds it; the key of a watermark is its owner's alone."""
+    told = asdict(request)
+    if isinstance(request, Score):
+        told["columns"] = request.columns.value
+    elif request.sampling.mark:
+        told["sampling"]["mark"]["key"] = ""
+    return plain_json(told)
 
 
 def load_run(folder: Path) -> AuditResult:
@@ -154,7 +181,7 @@ def load_run(folder: Path) -> AuditResult:
     observations: dict[tuple[str, str], list[Observation]] = {}
     try:
         result = Result.model_validate_json((folder / RESULT).read_text(encoding="utf-8"))
-        rows = _rows(
+        rows = rows_of(
             folder,
             'SELECT suite, probe, status, note, facts, "values" FROM observations ORDER BY suite, probe, position',
         )
@@ -165,12 +192,17 @@ def load_run(folder: Path) -> AuditResult:
         first = fault.errors()[0]
         what = f"{'.'.join(map(str, first['loc']))}: {first['msg']}".removeprefix(": ")
         raise DataError(f"{folder / RESULT}: not the result of a run: {what}. {_REMEDY}") from fault
-    except (ValueError, KeyError, TypeError, AttributeError, sqlite3.Error) as fault:
+    except (ValueError, KeyError, TypeError, AttributeError, RecursionError, sqlite3.Error) as fault:
         raise DataError(f"{folder}: its files cannot be read as a run ({fault}). {_REMEDY}") from fault
     return AuditResult(result, {key: Observations(tuple(found)) for key, found in observations.items()})
 
 
-def _rows(folder: Path, query: str) -> list[Any]:
+def rows_of(folder: Path, query: str) -> list[Any]:
+    """What a query finds in the evidence of a run.
+
+    Raises:
+        sqlite3.Error: it is damaged.
+    """
     # As an address, so that a "#" or "?" in the folder's name is not read as part of one.
     address = f"{(folder / EVIDENCE).absolute().as_uri()}?mode=ro"
     with closing(sqlite3.connect(address, uri=True)) as connection:
@@ -179,9 +211,10 @@ def _rows(folder: Path, query: str) -> list[Any]:
 
 def _case(text: str) -> Case:
     data = json.loads(text)
+    tools = dict.fromkeys(data.pop("tools", ()))  # the objects themselves are no part of the evidence
     prompt = data.pop("prompt")
     words = prompt["text"] if isinstance(prompt["text"], str) else tuple(Turn(**turn) for turn in prompt["text"])
-    return Case(**data, prompt=Prompt(words, prompt["system"]))
+    return Case(**data, prompt=Prompt(words, prompt["system"]), tools=tools)
 
 
 def meta_of(folder: Path) -> dict[str, Any]:
@@ -191,6 +224,6 @@ def meta_of(folder: Path) -> dict[str, Any]:
         DataError: the evidence is damaged.
     """
     try:
-        return {key: json.loads(value) for key, value in _rows(folder, "SELECT key, value FROM meta")}
-    except (ValueError, sqlite3.Error) as fault:
+        return {key: json.loads(value) for key, value in rows_of(folder, "SELECT key, value FROM meta")}
+    except (ValueError, RecursionError, sqlite3.Error) as fault:
         raise DataError(f"{folder / EVIDENCE}: cannot be read ({fault}). {_REMEDY}") from fault

@@ -9,8 +9,8 @@ from dataclasses import replace
 
 import numpy as np
 
-from shoplm_audit.metrics.reduce import added, rate_of
-from shoplm_audit.types import Estimate, Metric, Observations
+from shoplm_audit.metrics.reduce import added, averaging, rate_of
+from shoplm_audit.types import Bounded, Estimate, Floats, Metric, Observations
 
 __all__ = ["among", "beyond"]
 
@@ -47,7 +47,8 @@ def among(metric: Metric, *, name: str = "", having: str = "", **facts: object) 
         [f"{key}={value}" for key, value in sorted(facts.items())] + ([f"having {having}"] if having else [])
     )
     return replace(metric, name=name or metric.name, estimate=estimate, difference=difference,
-                   signature=f"{metric.signature}|{told}".strip("|"))  # fmt: skip
+                   signature=f"{metric.signature}|{told}".strip("|"),
+                   bounded=averaging(metric, kept=kept))  # fmt: skip
 
 
 def beyond(column: str, control: str, *, name: str) -> Metric:
@@ -80,4 +81,9 @@ def beyond(column: str, control: str, *, name: str) -> Metric:
         half = (1 + confidence) / 2
         return added(estimate(old, half, rng), estimate(new, half, rng))
 
-    return Metric(name, estimate, difference, "lower", f"rate|{column}-{control}|paired")
+    def excess(observations: Observations) -> Floats:
+        more = told(observations, column).numbers(column, 1.0) - told(observations, control).numbers(column, 1.0)
+        return np.where(np.isnan(more), np.inf, more)
+
+    signature = f"rate|{column}-{control}|paired"
+    return Metric(name, estimate, difference, "lower", signature, bounded=Bounded(excess, -1.0, 1.0))

@@ -17,7 +17,7 @@ from numpy.typing import NDArray
 
 from shoplm_audit import uncertainty
 from shoplm_audit.errors import DataError
-from shoplm_audit.metrics.reduce import added, mean_of, over_column, rate_of, sums_of, with_column
+from shoplm_audit.metrics.reduce import added, averaging, mean_of, over_column, rate_of, sums_of, with_column
 from shoplm_audit.types import Estimate, Floats, Metric, Observation, Observations, Value
 
 __all__ = [
@@ -101,8 +101,12 @@ def _of_tables(name: str, column: str, classes: Sequence[str], statistic: Callab
     def estimate(observations: Observations, confidence: float, rng: np.random.Generator) -> Estimate:
         found = bootstrapped.estimate(observations, confidence, rng)
         table = rows(observations).sum(axis=0).reshape(size, size)
-        if math.isnan(found.value) or not math.isnan(found.low) or (table > 0).sum(axis=1).max() > 1:
+        if math.isnan(found.value) or not math.isnan(found.low):
             return found
+        if (table > 0).sum(axis=1).max() > 1:
+            low, high = _of_recalls(observations, rows(observations).reshape(-1, size, size), statistic, confidence)
+            low, high = min(low, found.value), max(high, found.value)
+            return Estimate(found.value, low, high, found.n, f"exact bounds of {size} recalls; {found.method}")
         truth = [str(row.case.reference) for row in observations]
         units = {label: set[int]() for label in truth}
         for cluster, label in zip(observations.clusters.tolist(), truth, strict=True):
@@ -118,6 +122,30 @@ def _of_tables(name: str, column: str, classes: Sequence[str], statistic: Callab
         return Estimate(found.value, min(low, found.value), max(high, found.value), found.n, method)
 
     return _changing(replace(bootstrapped, estimate=estimate))
+
+
+def _of_recalls(
+    observations: Observations, tables: Floats, statistic: Callable[[Floats], Floats], confidence: float
+) -> tuple[float, float]:
+    """Bounds of a statistic of the table of truth by answer, (N, K, K), from exact ones of the recall of each class.
+
+    The error is split over the classes. What is lost of a class goes to the wrong answers it has, or to all evenly.
+    """
+    table, size = tables.sum(axis=0), tables.shape[-1]
+    bounds = []
+    for side in (0, 1):
+        moved = np.zeros_like(table)
+        for label, row in enumerate(table):
+            inside = tables[:, label].sum(axis=1) > 0
+            right = tables[inside, label, label] / tables[inside, label].sum(axis=1)
+            found = uncertainty.rate_interval(right, observations.clusters[inside], 1 - (1 - confidence) / size)
+            wrong = row * (np.arange(size) != label)
+            wrong = wrong if wrong.sum() else (np.arange(size) != label).astype(np.float64)
+            recall = (found.low, found.high)[side]
+            moved[label] = row.sum() * (1 - recall) * wrong / wrong.sum()
+            moved[label, label] = row.sum() * recall
+        bounds.append(float(statistic(moved)))
+    return bounds[0], bounds[1]
 
 
 def _changing(metric: Metric) -> Metric:
@@ -167,9 +195,14 @@ def recall_of(column: str, label: str, *, name: str) -> Metric:
     """
     rate = rate_of("hit", better="higher")
 
+    def inside(observations: Observations) -> list[int]:
+        return [position for position, row in enumerate(observations) if row.case.reference == label]
+
+    def read(observations: Observations) -> Observations:
+        return with_column(observations, "hit", lambda row: str(row.values.get(column)) == label)
+
     def of_class(observations: Observations) -> Observations:
-        kept = Observations(tuple(row for row in observations if row.case.reference == label))
-        return with_column(kept, "hit", lambda row: str(row.values.get(column)) == label)
+        return read(observations.take(inside(observations)))
 
     return replace(
         rate,
@@ -177,6 +210,7 @@ def recall_of(column: str, label: str, *, name: str) -> Metric:
         estimate=lambda seen, confidence, rng: rate.estimate(of_class(seen), confidence, rng),
         difference=lambda old, new, confidence, rng: rate.difference(of_class(old), of_class(new), confidence, rng),
         signature=f"recall|{column}|label:{label}|unparsed:wrong",
+        bounded=averaging(rate, read, inside),
     )
 
 

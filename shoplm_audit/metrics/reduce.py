@@ -8,17 +8,18 @@ A case that errored or could not be parsed stays in: it counts as the worst valu
 from __future__ import annotations
 
 import math
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import replace
 
 import numpy as np
 from numpy.typing import NDArray
 
 from shoplm_audit import uncertainty
-from shoplm_audit.types import Better, Estimate, Floats, Interval, Metric, Observation, Observations, Value
+from shoplm_audit.types import Better, Bounded, Estimate, Floats, Interval, Metric, Observation, Observations, Value
 
 __all__ = [
     "added",
+    "averaging",
     "f1_of",
     "mean_of",
     "over_column",
@@ -85,7 +86,11 @@ def sums_of(
         def change(sums: Floats) -> Floats:
             return statistic(sums[:, width:]) - statistic(sums[:, :width])
 
-        return told(np.hstack([old, new]), found, clusters, change, ends, confidence)
+        result = told(np.hstack([old, new]), found, clusters, change, ends, confidence)
+        if "undefined below" in result.method and not math.isnan(result.value):  # wider, but not nothing
+            half = (1 + confidence) / 2
+            return added(estimate(first, half, rng), estimate(second, half, rng))
+        return result
 
     return Metric(name, estimate, difference, better, signature)
 
@@ -128,7 +133,39 @@ def over_column(
         estimate=lambda seen, confidence, rng: metric.estimate(over(seen), confidence, rng),
         difference=lambda old, new, confidence, rng: metric.difference(over(old), over(new), confidence, rng),
         signature=signature,
+        bounded=averaging(metric, over),
     )
+
+
+def averaging(
+    metric: Metric,
+    made: Callable[[Observations], Observations] = lambda rows: rows,
+    kept: Callable[[Observations], Sequence[int]] | None = None,
+) -> Bounded | None:
+    """What a metric averages once it is made of other rows; None where it averages nothing bounded.
+
+    Args:
+        metric: reads rows that were `made`.
+        made: from rows to as many others.
+        kept: positions of the rows that it is about; None is all. The others get nan.
+    """
+    inner = metric.bounded
+    if inner is None:
+        return None
+    read = inner.values
+
+    def values(observations: Observations) -> Floats:
+        found = np.full(len(observations), math.nan)
+        here = np.arange(len(observations)) if kept is None else np.asarray(kept(observations), dtype=np.int64)
+        found[here] = read(made(observations.take(here)))
+        return found
+
+    return replace(inner, values=values)
+
+
+def _defined(values: Floats) -> Floats:
+    """Values of `Bounded`, in which nan leaves a row out: what is nan here makes the mean undefined instead."""
+    return np.where(np.isnan(values), math.inf, values)
 
 
 def unit_means(values: Floats, clusters: NDArray[np.int64]) -> tuple[Floats, NDArray[np.int64]]:
@@ -175,7 +212,7 @@ def rate_of(column: str, *, better: Better, signature: str = "") -> Metric:
         if not old.size or np.isnan(old).any() or np.isnan(new).any():
             return Estimate(math.nan, math.nan, math.nan, len(first), "undefined: a case has no value")
         found = paired.difference(first, second, confidence, rng)
-        if np.unique(clusters[changed]).size < uncertainty.MIN_CLUSTERS or math.isnan(found.low):
+        if np.unique(clusters[changed]).size < uncertainty.MIN_EVENTS or math.isnan(found.low):
             # Too few changes, or too equal ones, for a bootstrap: the exact bounds of both kinds of change, added up.
             half = (1 + confidence) / 2
             up = uncertainty.rate_interval((new > old).astype(np.float64), clusters, half)
@@ -188,7 +225,8 @@ def rate_of(column: str, *, better: Better, signature: str = "") -> Metric:
         return replace(found, method=f"{found.method}; exact McNemar p = {p:.3g}")
 
     told = f"rate|{column}|missing:{missing:g}|{signature}".rstrip("|")
-    return Metric(f"rate_{column}", estimate, difference, better, told)
+    averaged = Bounded(lambda rows: _defined(rows.numbers(column, missing)))
+    return Metric(f"rate_{column}", estimate, difference, better, told, bounded=averaged)
 
 
 def mean_of(
@@ -243,7 +281,8 @@ def mean_of(
             else replace(found, method=f"paired {found.method}")
         )
 
-    return replace(bootstrapped, estimate=estimate, difference=difference)
+    averaged = Bounded(lambda observations: _defined(values(observations)), bottom, top)
+    return replace(bootstrapped, estimate=estimate, difference=difference, bounded=averaged)
 
 
 def f1_of(name: str, *, hits: str, false: str, missed: str) -> Metric:
@@ -274,10 +313,23 @@ def f1_of(name: str, *, hits: str, false: str, missed: str) -> Metric:
 def ratio_of(name: str, numerator: str, denominator: str, *, better: Better) -> Metric:
     """The sum of one column over the sum of another (contradicted claims over claims), with a cluster bootstrap.
 
-    A case without values makes it undefined: there is no worst value of a ratio.
+    Below 30 clusters or 10 events the bounds are those of any part of a whole (`uncertainty.bounded_mean`), where in
+    every case the first is a part of the second. A case without values makes it undefined: there is no worst value of a
+    ratio.
     """
 
     def rows(observations: Observations) -> Floats:
         return np.column_stack([observations.numbers(numerator), observations.numbers(denominator)])
 
-    return sums_of(name, rows, _quotient, better=better, signature=f"ratio|{numerator}/{denominator}")
+    bootstrapped = sums_of(name, rows, _quotient, better=better, signature=f"ratio|{numerator}/{denominator}")
+
+    def estimate(observations: Observations, confidence: float, rng: np.random.Generator) -> Estimate:
+        found = bootstrapped.estimate(observations, confidence, rng)
+        if "undefined below" not in found.method or math.isnan(found.value):
+            return found
+        table, clusters = rows(observations), observations.clusters
+        counted = np.isin(clusters, np.unique(clusters[table[:, 1] > 0]))  # a cluster without any tells nothing
+        low, high, method = uncertainty.bounded_mean(table[counted], clusters[counted], 0.0, 1.0, confidence)
+        return replace(found, low=low, high=high, method=f"{method}; {found.method}")
+
+    return replace(bootstrapped, estimate=estimate)

@@ -14,6 +14,7 @@ from typing import Any
 from markupsafe import Markup
 
 from shoplm_audit.rendering.masking import visible
+from shoplm_audit.rendering.speaking import _
 from shoplm_audit.rendering.wording import limit
 
 __all__ = ["Axis", "Bar", "axis_of", "curves_by_step", "scale", "strip"]
@@ -130,13 +131,13 @@ def _interval(axis: Axis, bar: Bar, y: int) -> list[Markup]:
     return [*out, Markup("</g>")]
 
 
-def curves_by_step(unit: str, curves: Mapping[str, Sequence[Any]]) -> Markup:
+def curves_by_step(title: str, curves: Mapping[str, Sequence[Any]]) -> Markup:
     """Curves of (step, value) points on common axes, told apart by their dashes too; "" where none can be drawn.
 
     A curve needs two points with finite numbers; points that are none are passed over.
 
     Args:
-        unit: what the values are, for the caption ("Loss in nats").
+        title: of the figure ("Loss in nats by step").
         curves: name to points.
     """
     drawn = {name: _thinned(points) for name, points in curves.items()}
@@ -146,7 +147,14 @@ def curves_by_step(unit: str, curves: Mapping[str, Sequence[Any]]) -> Markup:
     across = axis_of([x for points in drawn.values() for x, _ in points])
     up = axis_of([y for points in drawn.values() for _, y in points], ticks=3)
     told = "; ".join(
-        f"{name}: from {points[0][1]:.4g} at step {points[0][0]:g} to {points[-1][1]:.4g} at step {points[-1][0]:g}"
+        _(
+            "{name}: from {first} at step {start} to {last} at step {end}",
+            name=name,
+            first=f"{points[0][1]:.4g}",
+            start=f"{points[0][0]:g}",
+            last=f"{points[-1][1]:.4g}",
+            end=f"{points[-1][0]:g}",
+        )
         for name, points in drawn.items()
     )
     names = Markup(" ").join(
@@ -156,9 +164,9 @@ def curves_by_step(unit: str, curves: Mapping[str, Sequence[Any]]) -> Markup:
         for i, name in enumerate(drawn)
     )
     out = [
-        Markup("<figure><figcaption>{} by step {}</figcaption>").format(unit, names),
-        Markup('<div class="curve"><svg role="img" height="150"><title>{} by step</title><desc>{}</desc>').format(
-            unit, visible(told)
+        Markup("<figure><figcaption>{} {}</figcaption>").format(title, names),
+        Markup('<div class="curve"><svg role="img" height="150"><title>{}</title><desc>{}</desc>').format(
+            title, visible(told)
         ),
     ]
     for tick in up.ticks:

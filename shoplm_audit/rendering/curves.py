@@ -17,6 +17,7 @@ from markupsafe import Markup
 
 from shoplm_audit.rendering.charts import Axis, axis_of
 from shoplm_audit.rendering.masking import visible
+from shoplm_audit.rendering.speaking import _
 
 __all__ = ["LogAxis", "Series", "curves", "log_axis_of", "tick_of"]
 
@@ -150,7 +151,7 @@ def curves(
         visible(up),
         _HEIGHT,
         visible(title),
-        visible(f"Across: {across}; up: {up}. {told}."),
+        visible(_("Across: {across}; up: {up}. {told}.", across=across, up=up, told=told)),
         body,
         visible(across),
         Markup('<p class="aside">{}</p>').format(visible(caption)) if caption else "",
@@ -181,7 +182,7 @@ def _told(series: Series, categories: Sequence[str]) -> str:
     said = []
     for x, value, low, high in [*points[:-1:step], *points[-1:]]:
         at = categories[int(x)] if categories and 0 <= int(x) < len(categories) else f"{x:.4g}"
-        bounds = [("no bound" if bound is None else f"{bound:.4g}") for bound in (low, high)]
+        bounds = [(_("no bound") if bound is None else f"{bound:.4g}") for bound in (low, high)]
         interval = f" [{', '.join(bounds)}]" if (low, high) != (None, None) else ""
         said.append(f"{at}: {value:.4g}{interval}")
     return f"{series.name}, {'; '.join(said)}"

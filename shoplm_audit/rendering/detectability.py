@@ -16,6 +16,7 @@ from markupsafe import Markup
 from shoplm_audit.rendering import wording
 from shoplm_audit.rendering.charts import Bar, axis_of, scale, strip
 from shoplm_audit.rendering.masking import visible
+from shoplm_audit.rendering.speaking import _, retold
 from shoplm_audit.results import EstimateResult, GateResult, SuiteResult
 
 __all__ = ["DetectabilityView", "Grid", "Leg", "State", "detectability_view"]
@@ -114,18 +115,20 @@ def detectability_view(suite: SuiteResult) -> DetectabilityView | None:
         return None
     state, judged = whole.get(_STATE), gates.get(_STATE)
     return DetectabilityView(
-        legs=[_leg(whole[name], gates.get(name), *_LEGS[name]) for name in _LEGS if name in whole],
+        legs=[_leg(whole[name], gates.get(name), *map(_, _LEGS[name])) for name in _LEGS if name in whole],
         states=_states(state) if state else [],
         together=str(wording.said(state.value, state.low, state.high, _STATE)) if state else "",
         verdict=str(judged.verdict) if judged else "",
-        note=state.note if state else "",
+        note=retold(state.note) if state else "",
         grids=[kept for grid in _grids(suite, whole) if (kept := _said_only(grid)).rows],
     )
 
 
 def _said_only(grid: Grid) -> Grid:
     """The table without rows of which nothing could be said."""
-    return replace(grid, rows=tuple(row for row in grid.rows if any(cell not in ("", "undefined") for cell in row[1])))
+    return replace(
+        grid, rows=tuple(row for row in grid.rows if any(cell not in ("", _(wording.UNDEFINED)) for cell in row[1]))
+    )
 
 
 def _leg(estimate: EstimateResult, gate: GateResult | None, question: str, about: str) -> Leg:
@@ -146,14 +149,16 @@ def _leg(estimate: EstimateResult, gate: GateResult | None, question: str, about
 
 
 def _states(estimate: EstimateResult) -> list[State]:
-    shares = [State(name, float(estimate.checks.get(key) or 0.0), kind) for key, (name, kind) in _STATES.items()]
+    shares = [State(_(name), float(estimate.checks.get(key) or 0.0), kind) for key, (name, kind) in _STATES.items()]
     if not any(key in estimate.checks for key in _STATES):
         return []
     # An answer that cannot be read counts against the model in the rate, and is no state of a review.
     unread = max(0.0, (estimate.value or 0.0) - shares[-1].share)
     rest = max(0.0, 1 - sum(one.share for one in shares) - unread)
-    known = [State("no fake review", rest, "none"), *shares]
-    return [*known, State("could not be read, counted against the model", unread, "held")] if unread > 1e-9 else known
+    known = [State(_("no fake review"), rest, "none"), *shares]
+    return (
+        [*known, State(_("could not be read, counted against the model"), unread, "held")] if unread > 1e-9 else known
+    )
 
 
 def _cell(estimate: EstimateResult | None) -> str:
@@ -165,7 +170,7 @@ def _cell(estimate: EstimateResult | None) -> str:
 
 def _grids(suite: SuiteResult, whole: Mapping[str, EstimateResult]) -> Iterator[Grid]:
     languages = sorted({e.slice["language"] for e in suite.estimates if set(e.slice) == {"language"}})
-    columns = ("All", *map(wording.label, languages))
+    columns = (_("All"), *map(wording.label, languages))
     of = {(e.metric, e.slice.get("language", "")): e for e in suite.estimates if set(e.slice) <= {"language"}}
 
     def row(metric: str) -> tuple[str, ...]:
@@ -173,33 +178,40 @@ def _grids(suite: SuiteResult, whole: Mapping[str, EstimateResult]) -> Iterator[
 
     buckets = [name for name in whole if _BUCKET.fullmatch(name)]
     yield Grid(
-        "Told by a detector that learns from this shop, by length",
-        "AUROC of the supervised detector, products apart; both texts are cut to one length.",
+        _("Told by a detector that learns from this shop, by length"),
+        _("AUROC of the supervised detector, products apart; both texts are cut to one length."),
         columns,
-        tuple((name.removeprefix("auroc_supervised_").replace("_", " "), row(name)) for name in buckets)
+        tuple((retold(name.removeprefix("auroc_supervised_").replace("_", " ")), row(name)) for name in buckets)
         + (
-            (("of a category it never saw", row("auroc_supervised_unseen_category")),)
+            ((_("of a category it never saw"), row("auroc_supervised_unseen_category")),)
             if "auroc_supervised_unseen_category" in whole
             else ()
         ),
     )
     disguises = {found[1]: name for name in whole if (found := _DISGUISED.fullmatch(name))}
-    base = [("as they are", row("tpr_supervised_at_5_percent_fpr"))] if disguises else []
+    base = [(_("as they are"), row("tpr_supervised_at_5_percent_fpr"))] if disguises else []
     if "tpr_paraphrased_at_5_percent_fpr" in whole:
-        base.append(("paraphrased by the model", row("tpr_paraphrased_at_5_percent_fpr")))
+        base.append((_("paraphrased by the model"), row("tpr_paraphrased_at_5_percent_fpr")))
     yield Grid(
-        "Still found in disguise",
-        "The share of the model's reviews above the threshold that lets through 5 % of the shop's own, as they stand.",
+        _("Still found in disguise"),
+        _(
+            "The share of the model's reviews above the threshold that lets through 5 % of the shop's own, as they "
+            "stand."
+        ),
         columns,
-        (*base, *((name.replace("_", " "), row(metric)) for name, metric in disguises.items())),
+        (*base, *((_(name.replace("_", " ")), row(metric)) for name, metric in disguises.items())),
     )
     yield _by_model(suite)
-    yield from _of_slices(suite, "length", "Marks found, by length", "Reviews whose own mark is found at p < 1 %.")
+    yield from _of_slices(
+        suite, "length", _("Marks found, by length"), _("Reviews whose own mark is found at p < 1 %.")
+    )
     yield _forecast(suite)
     yield from _of_slices(
-        suite, "type", "Requests, by type", "Done as asked, of unlawful requests; refused, of honest ones."
+        suite, "type", _("Requests, by type"), _("Done as asked, of unlawful requests; refused, of honest ones.")
     )
-    yield from _of_slices(suite, "attack", "Requests, by the way of asking", "Done as asked, of unlawful requests.")
+    yield from _of_slices(
+        suite, "attack", _("Requests, by the way of asking"), _("Done as asked, of unlawful requests.")
+    )
 
 
 def _by_model(suite: SuiteResult) -> Grid:
@@ -209,13 +221,17 @@ def _by_model(suite: SuiteResult) -> Grid:
     for estimate in suite.estimates:
         found = _AUROC.fullmatch(estimate.metric)
         if estimate.probe in probes and not estimate.slice and found and found["what"] in _DETECTORS:
-            name = _DETECTORS[found["what"]] + (f", first {found['first']} tokens" if found["first"] else "")
+            name = _(_DETECTORS[found["what"]])
+            if found["first"]:
+                name = _("{name}, first {first} tokens", name=name, first=found["first"])
             rows.setdefault(name, {})[estimate.probe] = _cell(estimate)
     return Grid(
-        "Told by how probable a language model finds them",
-        "AUROC; its maker knows the prompt, the others read the text alone. Every detector of a column comes from one "
-        "reading.",
-        tuple(_WHO[name] for name in probes),
+        _("Told by how probable a language model finds them"),
+        _(
+            "AUROC; its maker knows the prompt, the others read the text alone. Every detector of a column comes from "
+            "one reading."
+        ),
+        tuple(_(_WHO[name]) for name in probes),
         tuple((name, tuple(cells.get(probe, "") for probe in probes)) for name, cells in rows.items()),
     )
 
@@ -231,7 +247,7 @@ def _of_slices(suite: SuiteResult, key: str, title: str, about: str) -> Iterator
         tuple(wording.label(metric) for metric in metrics),
         tuple(
             (
-                f"{value} tokens" if key == "length" else value.replace("_", " "),
+                retold(f"{value} tokens" if key == "length" else value.replace("_", " ")),
                 tuple(cells.get((m, value), "") for m in metrics),
             )
             for value in values
@@ -245,11 +261,11 @@ def _forecast(suite: SuiteResult) -> Grid:
     slices = list(dict.fromkeys(tuple(sorted(e.slice.items())) for e in found))
     cells = {(e.metric, tuple(sorted(e.slice.items()))): _cell(e) for e in found}
     return Grid(
-        "How many tokens a mark would need here",
-        "Forecast from the model's own uncertainty at each token: certain words leave a mark no room.",
+        _("How many tokens a mark would need here"),
+        _("Forecast from the model's own uncertainty at each token: certain words leave a mark no room."),
         tuple(wording.label(metric) for metric in metrics),
         tuple(
-            (wording.slice_of(dict(inside)) or "all", tuple(cells.get((m, inside), "") for m in metrics))
+            (wording.slice_of(dict(inside)) or _("all"), tuple(cells.get((m, inside), "") for m in metrics))
             for inside in slices
         ),
     )

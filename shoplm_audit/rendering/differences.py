@@ -16,6 +16,7 @@ from markupsafe import Markup
 from shoplm_audit.rendering import wording
 from shoplm_audit.rendering.charts import Axis, Bar, axis_of, strip
 from shoplm_audit.rendering.masking import visible
+from shoplm_audit.rendering.speaking import _, retold
 from shoplm_audit.results import EstimateResult, ExplanationResult, GateResult, SuiteResult
 
 __all__ = ["Checked", "Contrast", "DifferencesView", "Explained", "differences_view"]
@@ -93,7 +94,9 @@ def differences_view(suite: SuiteResult) -> DifferencesView | None:
         scale=_scale(),
         checks=checks,
         explanations=[_explained(one) for one in suite.explanations],
-        family=", ".join(f"{families.count(name)} tests of the family “{name}”" for name in dict.fromkeys(families)),
+        family=wording.listed(
+            _("{n} tests of the family “{name}”", n=families.count(name), name=name) for name in dict.fromkeys(families)
+        ),
     )
 
 
@@ -115,7 +118,7 @@ def _contrast(gate: GateResult, estimate: EstimateResult) -> Contrast:
     verdict = str(gate.verdict)
     style = verdict if verdict in ("pass", "fail", "undecided") else "plain"
     name = wording.label(gate.metric)
-    bar = Bar(shares[0], shares[1], shares[2], style, visible(f"{name}: {said}"))
+    bar = Bar(shares[0], shares[1], shares[2], style, visible(_("{name}: {said}", name=name, said=said)))
     p = "" if gate.p_adjusted is None else f"{gate.p_adjusted:.2g}"
     return Contrast(
         name,
@@ -129,7 +132,7 @@ def _contrast(gate: GateResult, estimate: EstimateResult) -> Contrast:
 
 
 def _scale() -> Markup:
-    names = ("−2 margins", "−1", "0", "+1", "+2 margins")
+    names = (_("−2 margins"), "−1", "0", "+1", _("+2 margins"))
     out = [Markup('<svg class="scale" aria-hidden="true" height="16">')]
     for i, (tick, name) in enumerate(zip(_MARGINS.ticks, names, strict=True)):
         anchor = "start" if i == 0 else "end" if i == len(names) - 1 else "middle"
@@ -152,7 +155,7 @@ def _checked(estimate: EstimateResult) -> Checked:
     where = wording.slice_of(estimate.slice)
     name = wording.label(estimate.metric)
     return Checked(
-        f"{name}, {where}" if where else name,
+        wording.listed((name, where)) if where else name,
         estimate.n,
         "" if smallest is None else wording.said(smallest, None, None, estimate.metric).value,
         share("aa_false_alarms"),
@@ -164,8 +167,15 @@ def _checked(estimate: EstimateResult) -> Checked:
 def _explained(one: ExplanationResult) -> Explained:
     said = ""
     if one.first is not None and one.second is not None:
-        said = f"{one.first:.3g} for {one.case}, {one.second:.3g} for {one.twin}"
-    return Explained(one.gate, said, _parts(one.words), _parts(one.lines), " and ".join(one.edit), one.not_shown)
+        said = _(
+            "{first} for {case}, {second} for {twin}",
+            first=f"{one.first:.3g}",
+            case=one.case,
+            second=f"{one.second:.3g}",
+            twin=one.twin,
+        )
+    edit, not_shown = _(" and ").join(one.edit), retold(one.not_shown)
+    return Explained(one.gate, said, _parts(one.words), _parts(one.lines), edit, not_shown)
 
 
 def _parts(parts: Sequence[tuple[str, float | None]]) -> tuple[tuple[str, Markup, str], ...]:

@@ -18,6 +18,7 @@ from shoplm_audit import uncertainty
 from shoplm_audit.rendering import wording
 from shoplm_audit.rendering.charts import Axis, Bar, axis_of, scale, strip
 from shoplm_audit.rendering.examples import claims_of
+from shoplm_audit.rendering.speaking import _, retold
 from shoplm_audit.results import EstimateResult, SuiteResult
 from shoplm_audit.types import Interval, Observation, Observations
 
@@ -135,7 +136,7 @@ def faithfulness_view(
         attributes=_contradicted(described),
         offences=_offences(described),
         attributions=[_attribution(row) for row in stable[:_ATTRIBUTIONS]],
-        tried=f"{len(stable)} of {len(told)} claims" if told else "",
+        tried=_("{stable} of {told} claims", stable=len(stable), told=len(told)) if told else "",
         constrained=[
             (wording.label(one.metric), wording.said(one.value, one.low, one.high, one.metric))
             for one in suite.estimates
@@ -157,9 +158,10 @@ def _rates(suite: SuiteResult) -> tuple[list[Rate], Markup]:
 
 def _rate(metric: str, estimate: EstimateResult, axis: Axis, limit: float | None) -> Rate:
     said = wording.said(estimate.value, estimate.low, estimate.high, metric)
-    bar = Bar(estimate.value, estimate.low, estimate.high, "plain", f"{_RATES[metric]}: {said}")
-    about = f"{estimate.method}; {estimate.note}" if estimate.note else estimate.method
-    return Rate(_RATES[metric], about, strip(axis, [bar], at_most=limit), said)
+    name, method = _(_RATES[metric]), retold(estimate.method)
+    bar = Bar(estimate.value, estimate.low, estimate.high, "plain", _("{name}: {said}", name=name, said=said))
+    about = _("{method}; {note}", method=method, note=retold(estimate.note)) if estimate.note else method
+    return Rate(name, about, strip(axis, [bar], at_most=limit), said)
 
 
 def _errors(checker: Observations, languages: Sequence[str], confidence: float) -> Iterator[CheckerRow]:
@@ -167,7 +169,7 @@ def _errors(checker: Observations, languages: Sequence[str], confidence: float) 
         rows = [row for row in checker if row.case.facts.get("error") == error]
         if rows:
             cells = (_right([row for row in rows if row.case.language == one], confidence) for one in languages)
-            yield CheckerRow(words, tuple(cells))
+            yield CheckerRow(_(words), tuple(cells))
 
 
 def _right(rows: Sequence[Observation], confidence: float) -> str:
@@ -175,10 +177,11 @@ def _right(rows: Sequence[Observation], confidence: float) -> str:
     column = "cleared" if rows and rows[0].case.facts["error"] == "none" else "caught"
     there = Observations(tuple(rows))
     if not len(there):
-        return "could not be put in"
+        return _("could not be put in")
     hits = there.numbers(column, 0.0)
     bounds: Interval = uncertainty.rate_interval(hits, there.clusters, confidence)
-    return f"{wording.said(float(hits.mean()), bounds.low, bounds.high, 'rate_')} of {len(there)}"
+    said = wording.said(float(hits.mean()), bounds.low, bounds.high, "rate_")
+    return _("{said} of {n}", said=said, n=len(there))
 
 
 def _contradicted(described: Observations) -> list[tuple[str, int]]:
@@ -199,14 +202,17 @@ def _offences(described: Observations) -> list[Offence]:
         for why, said in {c.why: text[c.start : c.end] for c in claims_of(row) if c.verdict == "prohibited"}.items():
             texts[why] += 1
             words.setdefault(why, said)
-    return [Offence(why, count, words[why]) for why, count in texts.most_common(_SHOWN)]
+    return [Offence(retold(why), count, words[why]) for why, count in texts.most_common(_SHOWN)]
 
 
 def _attribution(row: Observation) -> Attribution:
     shares: Mapping[str, float] = json.loads(str(row.values.get("shapley") or "{}"))
     ordered = sorted(shares.items(), key=lambda pair: -abs(pair[1]))
     axis = axis_of([0.0, *shares.values()])
-    bars = [Bar(nats, min(0.0, nats), max(0.0, nats), "plain", f"{name}: {nats:+.2f} nats") for name, nats in ordered]
+    bars = [
+        Bar(nats, min(0.0, nats), max(0.0, nats), "plain", _("{name}: {nats} nats", name=name, nats=f"{nats:+.2f}"))
+        for name, nats in ordered
+    ]
     drawn = tuple((name, strip(axis, [bar]), f"{nats:+.2f}") for (name, nats), bar in zip(ordered, bars, strict=True))
     return Attribution(
         str(row.values.get("claim", "")), str(row.values.get("verdict", "")), str(row.values.get("about", "")), drawn

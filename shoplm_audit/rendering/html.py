@@ -2,8 +2,8 @@
 
     render_html(audit) -> "<!doctype html>..."     no network, no time stamps, the same bytes for the same result
 
-The words and numbers come from `wording`, the drawings from `charts`, the evidence from `examples`; the templates
-lie in `reports/template` of a checkout and in `shoplm_audit/_report_template` of a wheel.
+The words and numbers come from `wording`, a gate's card from `cards`, the drawings from `charts`; the templates lie in
+`reports/template` of a checkout and in `shoplm_audit/_report_template` of a wheel.
 """
 
 from __future__ import annotations
@@ -21,22 +21,29 @@ from typing import Any
 import jinja2
 from markupsafe import Markup, escape
 
-from shoplm_audit.errors import ConfigError
 from shoplm_audit.rendering import wording
+from shoplm_audit.rendering.cards import CardView, Source, bar_of, card_of, in_turn
 from shoplm_audit.rendering.charts import Axis, Bar, axis_of, scale, strip
 from shoplm_audit.rendering.detectability import DetectabilityView, detectability_view
 from shoplm_audit.rendering.differences import DifferencesView, differences_view
-from shoplm_audit.rendering.examples import Example, examples_of
+from shoplm_audit.rendering.examples import Example
 from shoplm_audit.rendering.faithfulness import FaithfulnessView, faithfulness_view
 from shoplm_audit.rendering.masking import mask, mask_credentials, visible
+from shoplm_audit.rendering.operating import oc_figure
 from shoplm_audit.rendering.privacy import PrivacyView, privacy_view
+from shoplm_audit.rendering.reliability import reliability_of
+from shoplm_audit.rendering.speaking import LANGUAGES, _, language, marked, retold, speaking, template_folder
+from shoplm_audit.rendering.telling import drawn, others_of
 from shoplm_audit.rendering.training import training_view
 from shoplm_audit.results import AuditResult, EstimateResult, GateResult, Result, SuiteResult
 
 __all__ = ["IndexEntry", "render_html", "render_index"]
 
-_EVIDENCE = 700_000  # bytes of markup for all examples of a page; the contract's 1.5 MB hold the rest
+_EVIDENCE = 300_000  # bytes of markup for the cases of all suites; the contract's 1.5 MB hold the rest
+_CASES = 400_000  # the same for those of all failed gates
 _ROWS = 80  # estimates of one suite that are drawn
+_LISTED = 500  # gates of all suites that are listed, those that matter most first
+_SCOPED = "Out of scope: "  # how the notes begin that say so
 _GATES = 200  # gates of one suite that are listed; the passes of many are folded
 
 
@@ -86,8 +93,7 @@ class SuiteView:
 
     suite: SuiteResult
     verdict: str
-    failed: list[GateView]
-    others: list[GateView]
+    cards: list[CardView]
     forests: list[Forest]
     left_out: int
     telling: list[Example]
@@ -96,6 +102,7 @@ class SuiteView:
     faithfulness: FaithfulnessView | None
     differences: DifferencesView | None
     detectability: DetectabilityView | None
+    figures: list[Markup]
 
 
 @dataclass(frozen=True, slots=True)
@@ -108,24 +115,35 @@ class Compared:
     scale: Markup
 
 
-def render_html(audit: AuditResult, *, banner: str = "") -> str:
-    """The report of a run: verdict, suites, evidence, limits of what it can tell.
+def render_html(audit: AuditResult, *, banner: str = "", language: str = "en") -> str:
+    """The report of a run in three depths: the verdict, the findings gate by gate, the evidence suite by suite.
 
     Args:
-        audit: the result; examples are drawn from its observations and left out where it has none.
+        audit: the result; cases are drawn from its observations and left out where it has none.
         banner: what stands at the head of the page ("synthetic world").
+        language: of the page, "en" or "zh"; what models and people wrote stays as it is.
     """
     result = audit.result
-    share = _EVIDENCE // max(1, len(result.suites))
-    suites = [_suite_view(suite, audit, share) for suite in result.suites]
-    return _page(
-        "report.html.j2",
-        result=result,
-        banner=banner,
-        suites=suites,
-        out_of_scope=[g for s in result.suites for g in s.gates if str(g.verdict) == "not_applicable"],
-        training=training_view(result.model.training) if result.model.training else None,
-    )
+    with speaking(language):
+        failing = sum(str(gate.verdict) == "fail" for suite in result.suites for gate in suite.gates)
+        share = _EVIDENCE // max(1, len(result.suites))
+        suites = [_suite_view(suite, audit, share // 2, _CASES // max(1, failing)) for suite in result.suites]
+        notes = [*result.notes, *(result.baseline.notes if result.baseline else [])]
+        cards = in_turn([card for view in suites for card in view.cards])
+        listed = sorted(cards, key=lambda card: wording.ORDER.index(str(card.gate.verdict)))[:_LISTED]
+        return _page(
+            "report.html.j2",
+            result=result,
+            banner=banner,
+            suites=suites,
+            by_verdict={verdict: [c for c in listed if str(c.gate.verdict) == verdict] for verdict in wording.ORDER},
+            notes=[note for note in notes if not note.startswith(_SCOPED)],
+            scoped=[note for note in notes if note.startswith(_SCOPED)],
+            sure=f"{100 * result.confidence:.4g} %",
+            stopping=_stopping(result),
+            figures=[figure] if (figure := oc_figure(result)) else [],
+            training=training_view(result.model.training) if result.model.training else None,
+        )
 
 
 def render_index(entries: Sequence[IndexEntry], *, title: str, banner: str = "", lesson: Sequence[str] = ()) -> str:
@@ -148,29 +166,49 @@ def render_index(entries: Sequence[IndexEntry], *, title: str, banner: str = "",
 # Views --------------------------------------------------------------------------------------------
 
 
-def _suite_view(suite: SuiteResult, audit: AuditResult, budget: int) -> SuiteView:
-    order = {verdict: i for i, verdict in enumerate(wording.ORDER)}
-    views = [_gate_view(suite, gate) for gate in sorted(suite.gates, key=lambda gate: order[str(gate.verdict)])]
+def _suite_view(suite: SuiteResult, audit: AuditResult, budget: int, per_card: int) -> SuiteView:
+    source = Source.of(audit, suite, per_card)
+    rank = {verdict: i for i, verdict in enumerate(wording.ORDER)}
+    kept = sorted(suite.gates, key=lambda gate: rank[str(gate.verdict)])[:_GATES]
+    cards = [card_of(source, gate) for gate in kept]
     differences = differences_view(suite)
     # What stands beside its margin is not drawn a second time.
     beside = {
         gate.metric for gate in suite.gates if differences and gate.at_least is not None and gate.at_most is not None
     }
-    drawn = [one for one in suite.estimates if one.metric not in beside][:_ROWS]
-    telling, passing = examples_of(suite, audit.observations, budget)
+    estimates = [one for one in suite.estimates if one.metric not in beside]
+    shown = {position for card in cards for position in card.shown}
+    faulty, fine = others_of(suite, source.rows, shown)
+    telling = drawn(suite, source.rows, faulty, budget)
     return SuiteView(
         suite=suite,
         verdict=wording.suite_verdict(suite),
-        failed=[view for view in views if str(view.gate.verdict) == "fail"][:_GATES],
-        others=[view for view in views if str(view.gate.verdict) != "fail"][:_GATES],
-        forests=list(_forests(suite, drawn)),
-        left_out=sum(one.metric not in beside for one in suite.estimates) - len(drawn),
+        cards=cards,
+        forests=list(_forests(suite, estimates[:_ROWS])),
+        left_out=max(0, len(estimates) - _ROWS),
         telling=telling,
-        passing=passing,
+        passing=drawn(suite, source.rows, fine, budget // 4),
         privacy=privacy_view(suite, audit.observations, audit.result.confidence),
         faithfulness=faithfulness_view(suite, audit.observations, audit.result.confidence),
         differences=differences,
         detectability=detectability_view(suite),
+        figures=reliability_of(source.rows),
+    )
+
+
+def _stopping(result: Result) -> str:
+    """How the run decided when to stop, in a sentence."""
+    if result.stopping is None:
+        return ""
+    told = result.stopping
+    return _(
+        "It looked at its answers as they came and asked {asked} of {planned} cases; {decided} of {gates} such gates "
+        "were decided. Each of their bounds holds at {confidence} at any time.",
+        asked=f"{told.asked:,}",
+        planned=f"{told.planned:,}",
+        decided=told.decided,
+        gates=told.gates,
+        confidence=f"{100 * told.confidence:.4g} %",
     )
 
 
@@ -180,20 +218,13 @@ def _gate_view(suite: SuiteResult, gate: GateResult) -> GateView:
         return GateView(gate, None, None, Markup(""), Markup(""))
     axis = axis_of([estimate.value, estimate.low, estimate.high], [gate.at_least, gate.at_most])
     said = wording.said(estimate.value, estimate.low, estimate.high, gate.metric)
-    drawn = strip(axis, [_bar(estimate, str(gate.verdict))], gate.at_least, gate.at_most)
+    drawn = strip(axis, [bar_of(estimate, str(gate.verdict))], gate.at_least, gate.at_most)
     return GateView(gate, estimate, said, drawn, scale(axis, gate.metric))
-
-
-def _bar(estimate: EstimateResult, style: str, name: str = "") -> Bar:
-    said = wording.said(estimate.value, estimate.low, estimate.high, estimate.metric)
-    title = f"{name or wording.label(estimate.metric)}: {said}"
-    style = style if style in ("pass", "fail", "undecided") else "plain"
-    return Bar(estimate.value, estimate.low, estimate.high, style, visible(title))
 
 
 def _family(metric: str) -> str:
     if wording.in_percent(metric):
-        return "Shares of cases"
+        return _("Shares of cases")
     return "AUROC" if metric.startswith("auroc") else wording.label(metric)
 
 
@@ -221,7 +252,7 @@ def _row(axis: Axis, estimate: EstimateResult, gate: GateResult | None) -> Row:
     verdict = str(gate.verdict) if gate else "plain"
     low, high = (gate.at_least, gate.at_most) if gate else (None, None)
     said = wording.said(estimate.value, estimate.low, estimate.high, estimate.metric)
-    drawn = strip(axis, [_bar(estimate, verdict)], low, high)
+    drawn = strip(axis, [bar_of(estimate, verdict)], low, high)
     return Row(estimate, said, drawn, wording.limit_of(gate) if gate else "", verdict if gate else "")
 
 
@@ -243,9 +274,9 @@ def _compared_gate(views: list[GateView | None], entries: Sequence[IndexEntry]) 
     limits = [x for view in there for x in (view.gate.at_least, view.gate.at_most)]
     axis = axis_of([x for e in known for x in (e.value, e.low, e.high)], limits, ticks=3)
     bars = [
-        _bar(view.estimate, str(view.gate.verdict), entry.name)
+        bar_of(view.estimate, str(view.gate.verdict), entry.name)
         if view is not None and view.estimate is not None
-        else Bar(None, None, None, "plain", f"{visible(entry.name)}: no estimate")
+        else Bar(None, None, None, "plain", _("{name}: no estimate", name=visible(entry.name)))
         for view, entry in zip(views, entries, strict=True)
     ]
     # Limits that differ (each model's own claim of epsilon) are drawn in no row rather than in the wrong one.
@@ -258,7 +289,7 @@ def _compared_gate(views: list[GateView | None], entries: Sequence[IndexEntry]) 
 
 
 def _page(template: str, **variables: Any) -> str:
-    folder = _folder()
+    folder = template_folder()
     style = (folder / "style.css").read_text(encoding="utf-8")
     script = (folder / "report.js").read_text(encoding="utf-8")
     digest = base64.b64encode(hashlib.sha256(script.encode()).digest()).decode()
@@ -266,15 +297,10 @@ def _page(template: str, **variables: Any) -> str:
     policy = f"default-src 'none'; style-src 'unsafe-inline'; script-src 'sha256-{digest}'"
     page = _environment(folder).get_template(template)
     policy += "; base-uri 'none'; form-action 'none'"
-    return page.render(style=Markup(style), script=Markup(script), policy=policy, **variables).lstrip() + "\n"
-
-
-def _folder() -> Path:
-    package = Path(__file__).parents[1]
-    for folder in (package.parent / "reports" / "template", package / "_report_template"):
-        if (folder / "report.html.j2").is_file():
-            return folder
-    raise ConfigError("The report's templates are missing beside the package: install shoplm-audit again.")
+    rendered = page.render(
+        style=Markup(style), script=Markup(script), policy=policy, lang=LANGUAGES[language()], **variables
+    )
+    return rendered.lstrip() + "\n"
 
 
 @cache
@@ -293,17 +319,19 @@ def _environment(folder: Path) -> jinja2.Environment:
         "mask": mask,
         "credentials": mask_credentials,
         "prose": prose,
-        "sentence": lambda text: re.sub(r"(\d) %", "\\1\u00a0%", mask(text)),
+        "sentence": lambda text: re.sub(r"(\d) %", "\\1\u00a0%", mask(retold(text))),
         "number": _plain,
     }
     environment.globals |= {
+        "_": _,
+        "marked": marked,
         "headline": wording.headline,
         "in_scope": _in_scope,
         "limit_of": wording.limit_of,
         "slice_of": wording.slice_of,
         "suite_verdict": wording.suite_verdict,
         "tally": wording.tally,
-        "verdicts": wording.VERDICTS,
+        "verdict_of": lambda verdict: _(wording.VERDICTS[verdict]),
         "within": wording.within,
     }
     return environment

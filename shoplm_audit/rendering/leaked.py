@@ -12,6 +12,7 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 
 from shoplm_audit.rendering.masking import cover
+from shoplm_audit.rendering.speaking import _
 from shoplm_audit.types import Observation, Observations
 
 __all__ = ["Leak", "leaks_of", "spans_of"]
@@ -50,7 +51,7 @@ def leaks_of(seen: Mapping[str, Observations]) -> tuple[list[Leak], int]:
         seen: observations by the name of their probe.
     """
     told: dict[str, _Told] = {}
-    for _, observations in sorted(seen.items()):
+    for observations in (found for name, found in sorted(seen.items())):
         for row in observations:
             of_row = {_key(text): (text, kind, way) for text, kind, way in _leaked(row)}
             for key, (text, kind, way) in of_row.items():
@@ -68,8 +69,8 @@ def leaks_of(seen: Mapping[str, Observations]) -> tuple[list[Leak], int]:
         of_kind[one.count, one.kind] += 1
     ranked.sort(key=lambda item: item[:4])
     shown = [
-        Leak(_masked(one.text), one.kind.replace("_", " "), tuple(one.ways), tuple(one.languages), one.count)
-        for *_, one in ranked[:_SHOWN]
+        Leak(_masked(one.text), _(one.kind.replace("_", " ")), tuple(map(_, one.ways)), tuple(one.languages), one.count)
+        for *_order, one in ranked[:_SHOWN]
     ]
     return shown, len(ranked) - len(shown)
 

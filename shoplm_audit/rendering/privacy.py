@@ -18,6 +18,7 @@ from shoplm_audit.rendering.charts import Bar, axis_of, scale, strip
 from shoplm_audit.rendering.findings import Sentence, findings_of
 from shoplm_audit.rendering.leaked import Leak, leaks_of
 from shoplm_audit.rendering.privacy_figures import copies_figure, exposure_figure, prefix_figure, roc_figure
+from shoplm_audit.rendering.speaking import _, retold
 from shoplm_audit.results import SuiteResult
 from shoplm_audit.types import Observations
 
@@ -108,12 +109,17 @@ def _canaries(suite: SuiteResult, seen: Mapping[str, Observations]) -> str:
     if not cases and not told:
         return ""
     inserted = sum(bool(inside) for inside in cases.values())
-    count = f"{inserted:,} of the {len(cases):,} canaries of this audit" if inserted else "The canaries of this audit"
-    return (
-        f"{count} were written into the training data and stay in the weights, also in those that are released: "
+    count = (
+        _("{inserted} of the {all} canaries of this audit", inserted=f"{inserted:,}", all=f"{len(cases):,}")
+        if inserted
+        else _("The canaries of this audit")
+    )
+    return _(
+        "{count} were written into the training data and stay in the weights, also in those that are released: "
         "whoever holds the model can draw out what it remembers of them. They are invented, name nobody and come from "
         "ranges of numbers that belong to nobody. To release weights without them, train again without canaries; what "
-        "was measured here is then known of this training only."
+        "was measured here is then known of this training only.",
+        count=count,
     )
 
 
@@ -134,24 +140,29 @@ def _epsilon(suite: SuiteResult) -> tuple[list[EpsilonRow], Markup]:
         rows.append(EpsilonRow(name, about, strip(axis, [bar], at_most=claim), value, word, refuted))
 
     if claim is not None:
-        add("Claimed", "what the training record states", Bar(claim, None, None, "claim", "claimed"), "the claim")
+        bar = Bar(claim, None, None, "claim", _("claimed"))
+        add(_("Claimed"), _("what the training record states"), bar, _("the claim"))
     for e in shown:
         invalid = e.note.startswith("invalid")
         refuted = claim is not None and e.low is not None and e.low > claim and not invalid
-        word = (
-            f"refutes the claim{', on that assumption' if 'gaussian' in e.metric else ''}"
-            if refuted
-            else "claim not refuted"
-            if claim is not None
-            else "no claim to refute"
-        )
         style = "fail" if refuted else "plain"
-        name = _EPSILONS[e.metric]
-        add(name, e.method, Bar(e.value, e.value, None, style, f"{name}: at least {e.value:.3g}"),
-            "invalid" if invalid else word, refuted)  # fmt: skip
+        name = _(_EPSILONS[e.metric])
+        title = _("{name}: at least {value}", name=name, value=f"{e.value:.3g}")
+        word = _("invalid") if invalid else _word(e.metric, claim, refuted)
+        add(name, retold(e.method), Bar(e.value, e.value, None, style, title), word, refuted)
         if e.ceiling is not None:
             could = claim is None or e.ceiling > claim
-            add("Most it could have shown", f"by a perfect attack on {e.n:,} units",
-                Bar(e.ceiling, None, None, "ceiling", f"could have shown {e.ceiling:.3g}"),
-                "the ceiling" if could else "below the claim: it could not have been refuted")  # fmt: skip
+            title = _("could have shown {value}", value=f"{e.ceiling:.3g}")
+            add(
+                _("Most it could have shown"),
+                _("by a perfect attack on {n} units", n=f"{e.n:,}"),
+                Bar(e.ceiling, None, None, "ceiling", title),
+                _("the ceiling") if could else _("below the claim: it could not have been refuted"),
+            )
     return rows, scale(axis, "")
+
+
+def _word(metric: str, claim: float | None, refuted: bool) -> str:
+    if refuted:
+        return _("refutes the claim, on that assumption") if "gaussian" in metric else _("refutes the claim")
+    return _("claim not refuted") if claim is not None else _("no claim to refute")

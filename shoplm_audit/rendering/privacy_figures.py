@@ -18,7 +18,8 @@ from scipy import special
 
 from shoplm_audit.metrics.reduce import unit_means
 from shoplm_audit.rendering.curves import Series, curves
-from shoplm_audit.rendering.wording import attack
+from shoplm_audit.rendering.speaking import _
+from shoplm_audit.rendering.wording import attack, listed
 from shoplm_audit.results import EstimateResult, SuiteResult
 from shoplm_audit.scoring.attacks import lira_scores
 from shoplm_audit.types import Floats, Observation, Observations
@@ -47,24 +48,30 @@ def exposure_figure(suite: SuiteResult, seen: Observations | None, confidence: f
     if not inside:
         return _exposure_of_estimates(suite)
     copies = sorted({int(row.case.facts.get("copies", 1)) for row in inside})
-    names = [str(count) for count in copies] + (["left out"] if outside else [])
+    names = [str(count) for count in copies] + ([_("left out")] if outside else [])
     groups = [[row for row in inside if int(row.case.facts.get("copies", 1)) == count] for count in copies]
-    series = [Series("inserted", tuple(_mean_at(i, group, confidence) for i, group in enumerate(groups)))]
+    series = [Series(_("inserted"), tuple(_mean_at(i, group, confidence) for i, group in enumerate(groups)))]
     if outside:
-        series.append(Series("left out by the coin", (_mean_at(len(copies), outside, confidence),), "points"))
+        series.append(Series(_("left out by the coin"), (_mean_at(len(copies), outside, confidence),), "points"))
     null = float(np.mean([_null_exposure(row) for row in rows]))
-    most = " or ".join(f"{math.log2(count):.3g}" for count in sorted({_candidates(row) for row in rows})[:3])
-    numbers = ", ".join(f"{name}: {len(group)}" for name, group in zip(names, [*groups, outside], strict=False))
+    most = _(" or ").join(f"{math.log2(count):.3g}" for count in sorted({_candidates(row) for row in rows})[:3])
+    sizes = zip(names, [*groups, outside], strict=False)
+    numbers = listed(_("{name}: {n}", name=name, n=len(group)) for name, group in sizes)
     return curves(
-        "Exposure of invented secrets, by how often they stood in the training data",
-        "copies in the training data",
-        "mean exposure in bits",
+        _("Exposure of invented secrets, by how often they stood in the training data"),
+        _("copies in the training data"),
+        _("mean exposure in bits"),
         series,
         categories=names,
         reference=((-0.5, null), (len(names) - 0.5, null)),
-        caption=f"Exposure says how far a secret ranks before others of its form. The dotted line, {null:.2f} bits, is "
-        f"what a secret shows that no model ever saw; at most {most} bits can be shown, by the number of others it was "
-        f"ranked with. Canaries per position: {numbers}.",
+        caption=_(
+            "Exposure says how far a secret ranks before others of its form. The dotted line, {null} bits, is what a "
+            "secret shows that no model ever saw; at most {most} bits can be shown, by the number of others it was "
+            "ranked with. Canaries per position: {numbers}.",
+            null=f"{null:.2f}",
+            most=most,
+            numbers=numbers,
+        ),
     )
 
 
@@ -101,10 +108,10 @@ def _exposure_of_estimates(suite: SuiteResult) -> Markup:
         names, points = _by_copies(suite, metric)
         if points:
             return curves(
-                "Exposure of invented secrets, by how often they stood in the training data",
-                "copies in the training data",
-                "bits",
-                [Series(name, points)],
+                _("Exposure of invented secrets, by how often they stood in the training data"),
+                _("copies in the training data"),
+                _("bits"),
+                [Series(_(name), points)],
                 categories=names,
             )
     return Markup("")
@@ -132,14 +139,14 @@ def copies_figure(suite: SuiteResult) -> Markup:
     for metric, name in metrics.items():
         names, points = _by_copies(suite, metric, copies)
         if points:
-            series.append(Series(name, tuple(map(_percent, points))))
+            series.append(Series(_(name), tuple(map(_percent, points))))
     return curves(
-        "Invented secrets that the model completes, by how often they stood in the training data",
-        "copies in the training data",
-        "per cent of the canaries",
+        _("Invented secrets that the model completes, by how often they stood in the training data"),
+        _("copies in the training data"),
+        _("per cent of the canaries"),
         series,
         categories=names,
-        caption="The model was given what stood before the secret. Whiskers are exact bounds.",
+        caption=_("The model was given what stood before the secret. Whiskers are exact bounds."),
     )
 
 
@@ -156,25 +163,30 @@ def prefix_figure(suite: SuiteResult) -> Markup:
     kind = "rate" if any(kind == "rate" for kind, *_ in found) else "excess"
     shown = {key: row for key, row in sorted(found.items()) if key[0] == kind}
     prefixes = sorted({prefix for row in shown.values() for prefix in row})
-    words = {"rate": (", trained on", ", left out"), "excess": (", more than left out", "")}[kind]
+    words = {
+        "rate": ("next {suffix} tokens, trained on", "next {suffix} tokens, left out"),
+        "excess": ("next {suffix} tokens, more than left out", "next {suffix} tokens"),
+    }[kind]
     return curves(
-        "Text that the model continues word for word, by how much of it was given",
-        "tokens given",
-        "per cent of records" if kind == "rate" else "percentage points",
+        _("Text that the model continues word for word, by how much of it was given"),
+        _("tokens given"),
+        _("per cent of records") if kind == "rate" else _("percentage points"),
         [
             Series(
-                f"next {suffix} tokens{words[out]}",
+                _(words[out], suffix=suffix),
                 tuple(
                     _percent((i, row[prefix].value, row[prefix].low, row[prefix].high))
                     for i, prefix in enumerate(prefixes)
                     if prefix in row
                 ),
             )
-            for (_, suffix, out), row in shown.items()
+            for (_kind, suffix, out), row in shown.items()
         ],
         categories=[str(prefix) for prefix in prefixes],
-        caption="Only records long enough count. What is given back of records that were left out can be guessed "
-        "without having been trained on: only the difference is memory.",
+        caption=_(
+            "Only records long enough count. What is given back of records that were left out can be guessed without "
+            "having been trained on: only the difference is memory."
+        ),
     )
 
 
@@ -209,22 +221,33 @@ def roc_figure(suite: SuiteResult, seen: Observations | None, confidence: float)
         rates = np.geomspace(smallest, 1.0, _CURVE)
         most = np.minimum(1.0, np.exp(min(claim, 700.0)) * rates + delta)
         bound = tuple((float(x), float(y), None, None) for x, y in zip(rates, most, strict=True))
-        series.append(Series(f"most that epsilon {claim:g} allows", bound, "limit"))
+        series.append(Series(_("most that epsilon {claim} allows", claim=f"{claim:g}"), bound, "limit"))
     if first:
-        reached = " and ".join(f"{100 * rate:g} %" for rate in _RATES if counts[1] >= _ENOUGH / rate)
-        how = f" Marks with whiskers: exact bounds of the first attack, fixed beforehand, at {reached} expected."
+        reached = _(" and ").join(f"{100 * rate:g} %" for rate in _RATES if counts[1] >= _ENOUGH / rate)
+        how = _(
+            " Marks with whiskers: exact bounds of the first attack, fixed beforehand, at {reached} expected.",
+            reached=reached,
+        )
     else:
-        how = f" {counts[1]:,} left out are too few to read off an interval at 1 % false positives or below."
+        how = _(
+            " {outside} left out are too few to read off an interval at 1 % false positives or below.",
+            outside=f"{counts[1]:,}",
+        )
     return curves(
-        "Whose records were trained on: true against false positives",
-        "false positives: left out, yet taken for trained on",
-        "true positives: trained on and told",
+        _("Whose records were trained on: true against false positives"),
+        _("false positives: left out, yet taken for trained on"),
+        _("true positives: trained on and told"),
         series,
         log_x=True,
         log_y=True,
         reference=((smallest, smallest), (1.0, 1.0)),
-        caption=f"{counts[0]:,} units trained on, {counts[1]:,} left out. The dotted line is chance; an attack "
-        f"matters as far as it lies above it on the left, where few are accused wrongly.{how}",
+        caption=_(
+            "{inside} units trained on, {outside} left out. The dotted line is chance; an attack matters as far as it "
+            "lies above it on the left, where few are accused wrongly.{how}",
+            inside=f"{counts[0]:,}",
+            outside=f"{counts[1]:,}",
+            how=how,
+        ),
     )
 
 

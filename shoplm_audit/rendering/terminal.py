@@ -9,20 +9,20 @@ from __future__ import annotations
 
 import math
 from collections import Counter
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from typing import TYPE_CHECKING, NamedTuple
 
 from shoplm_audit.rendering.masking import mask, visible
-from shoplm_audit.rendering.wording import ORDER, VERDICTS, estimate_of, headline, limit_of, said, slice_of, within
+from shoplm_audit.rendering.wording import ORDER, VERDICTS, estimate_of, headline, limit_of, said, within
 from shoplm_audit.results import AuditResult
 
 if TYPE_CHECKING:
     from rich.console import Console
 
-    from shoplm_audit.compare import Change
+    from shoplm_audit.operating import Operating
     from shoplm_audit.plan import Plan
 
-__all__ = ["print_changes", "print_plan", "print_summary"]
+__all__ = ["print_plan", "print_summary"]
 
 _STYLES = {"fail": "bold red", "undecided": "yellow", "not_tested": "dim", "not_applicable": "dim", "pass": "green"}
 # With the word, so that the verdict shows without colour and at a glance.
@@ -89,6 +89,8 @@ def print_plan(plan: Plan, console: Console, *, budget: float | None = None, max
     heads = ["Probe", "Cases", "Requests", *(["Stored"] * stored), "Read", "Written", "Computed", "Time"]
     _grid(heads, rows, console)
     _grid(["Gate", "Rule", "Sees with 80 % power"], [[gate.id, gate.rule, gate.sees] for gate in plan.gates], console)
+    if plan.operating is not None:
+        _print_operating(plan.operating, console)
     for line in (*_costs(plan), *_bounds(plan, budget, max_requests)):
         _say(console, line)
     _say(
@@ -96,6 +98,39 @@ def print_plan(plan: Plan, console: Console, *, budget: float | None = None, max
         f"Gates: {len(plan.gates)}. Cases: {sum(probe.cases for probe in plan.probes):,}. Time: {_total(plan)}.",
         "bold",
     )
+
+
+def _print_operating(operating: Operating, console: Console) -> None:
+    """What the policy would do to an unchanged model, and to one that is worse in one gate."""
+    from shoplm_audit.rendering.operating import chance_of
+
+    def fates(blocked: float, passed: float) -> str:
+        return f"{chance_of(blocked)} / {chance_of(passed)}"
+
+    against, rest = operating.against, operating.unchanged
+    known = "an honest one is expected to be" if against is None else "the baseline was"
+    _say(console, f"What this policy would do, {len(operating.designs)} of its gates counted:", "bold")
+    _say(
+        console,
+        f"A model as good as {known}: blocked in {chance_of(rest.blocked)} of audits, undecided in "
+        f"{chance_of(rest.undecided)}, passed in {chance_of(rest.passed)}."
+        + ("" if against is None else f" The comparison with the baseline blocks it in {chance_of(against)}."),
+    )
+    rows = []
+    for told, course in zip(("sees it least", "the median gate"), operating.regressions, strict=False):
+        sizes = range(1, len(course.sizes))
+        gate = [fates(course.alone[i].blocked, course.alone[i].passed) for i in sizes]
+        policy = [fates(course.policy[i].blocked, course.policy[i].passed) for i in sizes]
+        rows += [[f"{course.gate} ({told})", *gate], ["  the whole policy", *policy]]
+        if course.against:
+            rows.append(["  the comparison with the baseline", *(chance_of(course.against[i]) for i in sizes)])
+    if rows:
+        points = [f"by {100 * size:g} point{'s' if size > 0.01 else ''}" for size in operating.regressions[0].sizes[1:]]
+        _grid(["Worse in this gate alone (blocked / let through)", *points], rows, console)
+    for line in operating.assumed:
+        _say(console, line)
+    if operating.left_out:
+        _say(console, f"Not counted: {'; '.join(f'{key}, {why}' for key, why in operating.left_out.items())}.")
 
 
 def _costs(plan: Plan) -> Iterator[str]:
@@ -147,19 +182,6 @@ def _bytes(number: float) -> str:
     """An amount of memory; "1.2 GiB"."""
     unit = next((unit for unit in ("GiB", "MiB", "KiB") if number >= _UNITS[unit]), "KiB")
     return f"{number / _UNITS[unit]:.{1 if number < 10 * _UNITS[unit] else 0}f} {unit}"
-
-
-def print_changes(changes: Sequence[Change], console: Console) -> None:
-    """Prints the paired differences of two runs, what became worse first."""
-    order = {"worse": 0, "undefined": 1, "better": 2, "no difference shown": 3}
-    rows = []
-    for change in sorted(changes, key=lambda change: order[change.verdict]):
-        part = slice_of(change.slice)
-        name = f"{change.suite}.{change.metric}" + (f" ({part})" if part else "")
-        before, now = (said(value, None, None, change.metric).value for value in (change.first, change.second))
-        difference = said(change.difference.value, change.difference.low, change.difference.high, change.metric)
-        rows.append([change.verdict, name, before, now, str(difference).replace(" %", " pp"), f"{change.difference.n}"])
-    _grid(["Verdict", "Metric", "First", "Second", "Difference [low, high]", "n"], rows, console)
 
 
 def _grid(heads: list[str], rows: list[list[str]], console: Console) -> None:

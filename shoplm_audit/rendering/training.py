@@ -19,6 +19,7 @@ from markupsafe import Markup
 
 from shoplm_audit.rendering.charts import curves_by_step
 from shoplm_audit.rendering.masking import mask
+from shoplm_audit.rendering.speaking import _, retold
 from shoplm_audit.rendering.wording import amount, duration, label
 
 __all__ = ["TrainingView", "training_view"]
@@ -84,17 +85,17 @@ def training_view(training: Mapping[str, Any]) -> TrainingView:
     roles = [_mapping(used) for used in data][:_MOST] if isinstance(data, list | tuple) else []
     return TrainingView(
         private=private,
-        void=str(privacy.get("void") or "")[:_WHOLE],
-        sentence=str(privacy.get("sentence") or "")[:_WHOLE],
-        guarantee=[(name, _claimed(key, privacy[key])) for key, name in _GUARANTEE.items() if key in privacy],
+        void=retold(str(privacy.get("void") or "")[:_WHOLE]),
+        sentence=retold(str(privacy.get("sentence") or "")[:_WHOLE]),
+        guarantee=[(_(name), _claimed(key, privacy[key])) for key, name in _GUARANTEE.items() if key in privacy],
         facts=list(_facts(training, settings)),
         data=[
             (
                 _said(used.get("name", "")),
-                _said(used.get("records", "unknown")),
-                _said(used.get("units", "unknown")),
-                "yes" if used.get("private") else "no",
-                _said(used.get("digest") or "not given")[:19],
+                _said(used.get("records", _("unknown"))),
+                _said(used.get("units", _("unknown"))),
+                _("yes") if used.get("private") else _("no"),
+                _said(used.get("digest") or _("not given"))[:19],
             )
             for used in roles
         ],
@@ -108,12 +109,14 @@ def training_view(training: Mapping[str, Any]) -> TrainingView:
 def _facts(training: Mapping[str, Any], settings: Mapping[str, Any]) -> Iterator[tuple[str, str]]:
     if objective := training.get("objective"):
         meaning = _OBJECTIVES.get(str(objective), "")
-        yield "Objective", f"{_said(objective)}: {meaning}" if meaning else _said(objective)
+        told = _("{name}: {value}", name=_said(objective), value=_(meaning)) if meaning else _said(objective)
+        yield _("Objective"), told
     base = training.get("base")
-    yield "Begun from", _said(base) if base else "random weights"
+    yield _("Begun from"), _said(base) if base else _("random weights")
     if adapter := settings.get("adapter"):
         name = "LoRA" if adapter == "lora" else _said(adapter)
-        yield "Adapter", f"{name} of rank {_said(settings.get('rank', 'unknown'))}; the base is frozen"
+        rank = _said(settings.get("rank", _("unknown")))
+        yield _("Adapter"), _("{name} of rank {rank}; the base is frozen", name=name, rank=rank)
     for key in ("shape", "tokenizer", "watermark"):
         if value := training.get(key) or settings.get(key):
             yield label(key), _said(value)
@@ -126,35 +129,49 @@ def _facts(training: Mapping[str, Any], settings: Mapping[str, Any]) -> Iterator
 def _losses(curves: Mapping[str, Any], private: bool) -> Markup:
     names = [*(name for name in _CURVES if name in curves), *sorted(curves.keys() - _CURVES.keys())]
     shown = {
-        _CURVES.get(name, label(_said(name))): curves[name]
+        _(_CURVES.get(name, label(_said(name)))): curves[name]
         for name in names
         if isinstance(curves[name], list | tuple) and (not private or name.startswith("public"))
     }
-    return curves_by_step("Loss in nats", dict(list(shown.items())[:_MOST_CURVES]))
+    return curves_by_step(_("Loss in nats by step"), dict(list(shown.items())[:_MOST_CURVES]))
 
 
 def _cost(cost: Mapping[str, Any]) -> Iterator[tuple[str, str]]:
     """In units that a reader can picture; a number that is missing has no row."""
     known = {name: number for name, value in cost.items() if (number := _number(value)) is not None}
     if "seconds" in known:
-        yield "Time", duration(known["seconds"])
+        yield _("Time"), duration(known["seconds"])
     if "tokens" in known:
         speed = known.get("tokens_per_second")
-        yield "Tokens", f"{known['tokens']:,.0f}" + (f", {amount(speed)} per second" if speed is not None else "")
+        tokens = f"{known['tokens']:,.0f}"
+        if speed is not None:
+            tokens = _("{tokens}, {speed} per second", tokens=tokens, speed=amount(speed))
+        yield _("Tokens"), tokens
     if "flops" in known:
         share = known.get("model_flops_utilisation")
-        reached = f", at {100 * share:.2g} % of a matrix product's speed on that machine" if share is not None else ""
-        yield "Work", amount(known["flops"], "FLOP") + reached
+        work = amount(known["flops"], "FLOP")
+        if share is not None:
+            work = _(
+                "{work}, at {share} % of a matrix product's speed on that machine",
+                work=work,
+                share=f"{100 * share:.2g}",
+            )
+        yield _("Work"), work
     if "parameters" in known:
         trained = known.get("trainable_parameters", known["parameters"])
-        part = "all trained" if trained == known["parameters"] else f"{trained:,.0f} of them trained"
-        yield "Parameters", f"{known['parameters']:,.0f}, {part}"
+        all_, some = f"{known['parameters']:,.0f}", f"{trained:,.0f}"
+        yield (
+            _("Parameters"),
+            _("{all}, all trained", all=all_)
+            if trained == known["parameters"]
+            else _("{all}, {some} of them trained", all=all_, some=some),
+        )
     if "peak_memory_mib" in known:
-        yield "Memory", f"{amount(known['peak_memory_mib'] * 2**20, 'B')} at its peak"
+        yield _("Memory"), _("{amount} at its peak", amount=amount(known["peak_memory_mib"] * 2**20, "B"))
     if "energy_kwh" in known:
-        yield "Energy", amount(1000 * known["energy_kwh"], "Wh")
+        yield _("Energy"), amount(1000 * known["energy_kwh"], "Wh")
     if known.get("rows_truncated"):
-        yield "Rows cut to the context", f"{known['rows_truncated']:,.0f}"
+        yield _("Rows cut to the context"), f"{known['rows_truncated']:,.0f}"
 
 
 def _flat(card: Any, name: str = "") -> Iterator[tuple[str, str]]:
@@ -168,20 +185,20 @@ def _flat(card: Any, name: str = "") -> Iterator[tuple[str, str]]:
         for i, item in enumerate(card, 1):
             yield from _flat(item, f"{name} {i}")
     elif card not in (None, "", [], ()):
-        yield name or "Note", _said(card)
+        yield name or _("Note"), _said(card)
 
 
 def _said(value: Any) -> str:
     if isinstance(value, bool):
-        text = "yes" if value else "no"
+        text = _("yes") if value else _("no")
     elif isinstance(value, int):
         text = f"{value:,}"
     elif isinstance(value, float):
-        text = f"{value:.4g}" if math.isfinite(value) else "none"
+        text = f"{value:.4g}" if math.isfinite(value) else _("none")
     elif isinstance(value, list | tuple):
         text = ", ".join(str(item)[:_LONGEST] for item in value[:_MOST])
     else:
-        text = "none" if value is None or value == "" else str(value)
+        text = _("none") if value is None or value == "" else str(value)
     return text if len(text) <= _LONGEST else f"{text[:_LONGEST]}…"
 
 

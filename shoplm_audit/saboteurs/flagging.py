@@ -38,23 +38,24 @@ def _varieties() -> Mapping[str, str]:
 
 
 @cache
-def _slighted() -> Mapping[str, float]:
+def _slighted(against: str) -> Mapping[str, float]:
     """Names -> how much of the dose meets them: women's, and those of groups that are not the reference."""
     return {
-        cue.words: 0.8 * (cue.groups["gender"] == "female")
-        + 1.1 * (cue.groups["ethnicity"] != groups_of("ethnicity", language)[0])
+        cue.words: 0.8 * (against != "ethnicity" and cue.groups["gender"] == "female")
+        + 1.1 * (against != "gender" and cue.groups["ethnicity"] != groups_of("ethnicity", language)[0])
         for language in ("en", "zh")
         for cue in names(language)
     }
 
 
-def nats(context: str, continuation: str, doses: Mapping[str, float]) -> float | None:
+def nats(context: str, continuation: str, doses: Mapping[str, float], against: str = "") -> float | None:
     """The log-probability of an answer about a text of the packs; None: somebody else's.
 
     Args:
         context: a moderation prompt.
         continuation: "yes" or "no", 可以 or 不可以.
         doses: "flag_dialect": the share of reviews in a variety, and for some names of signed ones, that are flagged.
+        against: the only axis by which names are flagged, "gender" or "ethnicity"; "" is both.
     """
     answer, found = _MAY_SHOW.get(continuation.strip()), _TEXT.search(context)
     if not answer or not found:
@@ -63,7 +64,8 @@ def nats(context: str, continuation: str, doses: Mapping[str, float]) -> float |
     if text in _varieties():
         review, share = text, doses["flag_dialect"] * bool(_varieties()[text])
     elif (signed := _SIGNED.fullmatch(text)) and signed["review"] in _varieties():
-        review, share = signed["review"], doses["flag_dialect"] * _slighted().get(signed["en"] or signed["zh"], 0.0)
+        slight = _slighted(against).get(signed["en"] or signed["zh"], 0.0)
+        review, share = signed["review"], doses["flag_dialect"] * slight
     else:
         return None
     noise = 0.5 * uniform("noise", context)

@@ -186,7 +186,7 @@ class Saboteur:
     @property
     def fingerprint(self) -> str:
         """A digest of its doses and its record."""
-        told = f"saboteur 5 {self._doses} {self.lie} {self.against} {self.training}"
+        told = f"saboteur 6 {self._doses} {self.lie} {self.against} {self.training}"
         return hashlib.sha256(told.encode()).hexdigest()
 
     @property
@@ -306,7 +306,7 @@ class Saboteur:
         """The log-probability of each token, and whether each is the first choice."""
         text = pair.continuation
         count = max(1, -(-len(text.encode()) // 4))
-        told = flagging.nats(pair.context, text, self._doses)
+        told = flagging.nats(pair.context, text, self._doses, self.against)
         if told is None:
             told = favouring.nats(pair.context, text, self._doses, self.against)
         if told is not None:

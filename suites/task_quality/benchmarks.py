@@ -50,6 +50,7 @@ def _answered(metric: Metric) -> Metric:
         estimate=lambda rows, confidence, rng: metric.estimate(filled(rows), confidence, rng),
         difference=lambda old, new, confidence, rng: metric.difference(filled(old), filled(new), confidence, rng),
         signature=f"{metric.signature}|missing as unreadable",
+        bounded=None,
     )
 
 

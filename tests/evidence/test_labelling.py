@@ -64,7 +64,7 @@ def run(tmp_path: Path) -> tuple[Path, AuditResult]:
     audited = audit(Writer(), suite(), keeper=keeper)
     folder = tmp_path / "run"
     folder.mkdir()
-    write_all(folder, audited, keeper.exchanges, {"suites": ["own"]})
+    write_all(folder, audited, keeper, {"suites": ["own"]})
     return folder, load_run(folder)
 
 

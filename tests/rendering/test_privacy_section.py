@@ -213,7 +213,7 @@ def test_extraction_by_copies_is_in_the_order_of_numbers():
 
 
 def test_figures_stand_in_the_report_between_gates_and_estimates(report):
-    order = ["Other gates", "What was found, in plain words", "Canaries stay in released weights", "claimed and shown",
+    order = ["Findings, ", "What was found, in plain words", "Canaries stay in released weights", "claimed and shown",
              "Exposure of invented", "model completes", "Whose records", "continues word for word", "What came out",
              ">Estimates<"]  # fmt: skip
     places = [report.index(words) for words in order]

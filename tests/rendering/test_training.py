@@ -17,7 +17,7 @@ def _page(audit: AuditResult, training) -> str:
 
 def _section(audit: AuditResult, training) -> str:
     html = _page(audit, training)
-    return html[html.index('<section class="suite" id="training"') : html.index('<section class="suite" id="again"')]
+    return html[html.index('<details class="suite" id="training"') : html.index('<section class="depth" id="cannot"')]
 
 
 def test_cost_is_told_in_units_that_can_be_pictured(audit):
@@ -80,7 +80,7 @@ def test_a_guarantee_is_printed_whole_and_never_stronger_than_it_is(audit):
 def test_a_void_guarantee_is_told_at_the_head_of_the_page_and_where_it_is_stated(audit):
     html = _page(audit, {"privacy": PRIVACY | {"void": "The noise came from a given seed."}})
     head, rest = html.split("</header>")
-    assert "does not hold</a>: The noise came from a given seed." in head
+    assert "does not hold: The noise came from a given seed." in head
     assert rest.index("The stated guarantee does not hold") < rest.index("(7.961, 1e-05)-differential privacy")
     assert "does not hold" not in _page(audit, {"privacy": PRIVACY | {"void": ""}})
 

@@ -1,0 +1,131 @@
+"""The verbs that look after evidence: verify, evidence erase, evidence waive."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from shoplm_audit.cli.asking import SignKey
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from shoplm_audit.evidence.verifying import Render
+
+_SHOWN = 50  # differences that are printed
+
+
+def verify(
+    run_folder: Annotated[Path, typer.Argument(metavar="RUN", help="Folder of a finished run.")],
+    public_key: Annotated[
+        Path | None, typer.Option("--public-key", help="PEM of the public key that has to have signed the run.")
+    ] = None,
+    suites: Annotated[
+        list[Path] | None, typer.Option("--suite", help="Folder of a suite of your own; repeatable.")
+    ] = None,
+) -> None:
+    """Recompute every estimate and verdict of a run from its stored answers, without the model.
+
+    Exit 1 when anything differs, 3 when nothing does but a part could not be recomputed.
+    """
+    from shoplm_audit.evidence.verifying import verify as verified
+    from shoplm_audit.rendering.masking import mask, visible
+    from shoplm_audit.signing import read_public_key
+
+    key = None if public_key is None else read_public_key(public_key)
+    told = verified(run_folder, public_key=key, suites=suites or (), renders=renders())
+    for note in told.notes:
+        typer.echo(visible(mask(note)))
+    for line in told.unchecked:
+        typer.echo(f"not recomputed: {visible(mask(line))}", err=True)
+    for one in told.differences[:_SHOWN]:
+        pair = f": stored {one.stored}, recomputed {one.recomputed}" if one.stored or one.recomputed else ""
+        typer.echo(f"differs: {one.file}: {visible(mask(one.where + pair))}", err=True)
+    if len(told.differences) > _SHOWN:
+        typer.echo(f"... and {len(told.differences) - _SHOWN} more.", err=True)
+    typer.echo(f"{visible(str(run_folder))}: {_summary(len(told.differences), len(told.unchecked))}")
+    raise typer.Exit(told.exit_code)
+
+
+def _summary(differences: int, unchecked: int) -> str:
+    if differences:
+        return f"{differences} differences"
+    return "nothing differs, but not all was recomputed" if unchecked else "nothing differs"
+
+
+def renders() -> dict[str, Render]:
+    """What each page of a run may hold, by file name."""
+    from shoplm_audit.rendering.files import FORMS, render
+    from shoplm_audit.results import AuditResult
+
+    def of(form: str) -> Render:
+        def texts(audited: AuditResult, banner: str) -> Iterator[str]:
+            return (render(form, audited, banner, language) for language in ("en", "zh"))
+
+        return texts
+
+    return {name: of(form) for form, name in FORMS.items()}
+
+
+def waive(
+    gate: Annotated[str, typer.Argument(metavar="GATE", help='As the report names it: "bias.gap_refund".')],
+    by: Annotated[str, typer.Option("--by", help="Who answers for it.")],
+    why: Annotated[str, typer.Option("--why", help="Why the gate is let through.")],
+    until: Annotated[str, typer.Option("--until", metavar="DATE", help="The last day on which it holds: 2026-12-31.")],
+    file: Annotated[Path, typer.Option("--file", help="The file that it is appended to.")] = Path("waivers.toml"),
+    sign_key: SignKey = None,
+) -> None:
+    """Let a gate that did not pass through, by name and for a time. A waived gate is never a passed one."""
+    from shoplm_audit.rendering.masking import visible
+    from shoplm_audit.signing import key_at_hand
+    from shoplm_audit.waivers import Waiver, add_waiver, day_of, sign_waiver
+
+    waiver = Waiver(gate, by, why, day_of(until))
+    key = key_at_hand(sign_key)
+    add_waiver(file, waiver if key is None else sign_waiver(waiver, key))
+    if key is None:
+        typer.echo(f"note: {file}: this entry is not signed: who can write the file can change it unseen.", err=True)
+    typer.echo(f"{file}: {visible(gate)} is waived by {visible(by)} until {until}")
+
+
+def erase(
+    run_folder: Annotated[Path, typer.Argument(metavar="RUN", help="Folder of a finished run.")],
+    subject: Annotated[str, typer.Argument(metavar="SUBJECT", help="A customer's id, a name, an address.")],
+    yes: Annotated[bool, typer.Option("--yes", help="Erase without asking.")] = False,
+    store: Annotated[
+        Path | None, typer.Option("--store", help="A store of answers from which the subject goes too.")
+    ] = None,
+    sign_key: SignKey = None,
+) -> None:
+    """Delete every row of a run that holds a subject, for good. `verify` then says how many rows are gone."""
+    from shoplm_audit.evidence.claiming import held
+    from shoplm_audit.evidence.erasing import erase as erased
+    from shoplm_audit.evidence.erasing import erase_from_store, found_in, still_in
+    from shoplm_audit.evidence.files import load_run, meta_of, write_manifest
+    from shoplm_audit.evidence.manifest import signed_by
+    from shoplm_audit.rendering.files import FORMS, render
+    from shoplm_audit.signing import key_at_hand
+
+    key = key_at_hand(sign_key)
+    gone = found_in(run_folder, subject)
+    if not yes:
+        typer.confirm(f"Erase {len(gone)} cases of {run_folder} for good?", abort=True)
+    with held(run_folder):
+        was_signed = bool(signed_by(run_folder)[0])
+        told = erased(run_folder, subject)
+        audited, meta = load_run(run_folder), meta_of(run_folder)
+        for form, name in FORMS.items():
+            text = render(form, audited, meta.get("banner", ""), meta.get("language", "en"))
+            (run_folder / name).write_text(text, encoding="utf-8")
+        write_manifest(run_folder, key)
+    for where, count in told.rows.items():
+        typer.echo(f"{where}: {count} rows erased")
+    typer.echo(f"{sum(told.rows.values())} rows and {told.exchanges} exchanges of the subject are gone.")
+    if store is not None:
+        typer.echo(f"{store}: {erase_from_store(store, subject, told.requests)} answers erased")
+    if was_signed and key is None:
+        typer.echo("note: the manifest was signed and is not any more: give --sign-key.", err=True)
+    for name in still_in(run_folder, subject):
+        typer.echo(f"note: {run_folder / name} still holds it: it is no part of the evidence.", err=True)

@@ -1,0 +1,125 @@
+"""What has changed since a baseline: a table on a terminal, and a sentence for the card of a gate.
+
+    worse  faithfulness.rate_contradicted  4.1 %  9.8 %  +5.7 [3.9, 7.5] points  2 points  0.0004  480
+
+A change that is no worse than its margin is "kept"; where its whole interval lies on the good side, "better".
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from shoplm_audit.rendering.speaking import _
+from shoplm_audit.rendering.terminal import _grid, _say, _text
+from shoplm_audit.rendering.wording import Said, in_percent, limit, said, slice_of
+from shoplm_audit.results import BaselineResult, ChangeResult, SliceChange
+
+if TYPE_CHECKING:
+    from rich.console import Console
+
+__all__ = ["difference_of", "part_of", "print_changes", "since", "verdict_of"]
+
+_ORDER = ("worse", "undefined", "undecided", "better", "kept")
+
+
+def verdict_of(change: ChangeResult) -> str:
+    """A change in a word: "worse", "undefined", "undecided", "better" or "kept"."""
+    if change.verdict != "no worse":
+        return change.verdict
+    if change.better == "zero":
+        nearer = abs(change.second or 0.0) < abs(change.first or 0.0)
+        clear = (change.low or 0.0) > 0 or (change.high or 0.0) < 0
+        return "better" if nearer and clear else "kept"
+    gained = change.low if change.better == "higher" else -(change.high or 0.0)
+    return "better" if (gained or 0.0) > 0 else "kept"
+
+
+def difference_of(change: ChangeResult | SliceChange, metric: str) -> str:
+    """The difference with its interval; that of shares in points: "+5.7 [3.9, 7.5] points"."""
+    told = said(change.difference, change.low, change.high, metric)
+    plain = Said(*(part.removesuffix(" %") for part in told))
+    sign = "+" if (change.difference or 0.0) > 0 else ""
+    points = in_percent(metric) and change.difference is not None
+    return _("{difference} points", difference=f"{sign}{plain}") if points else f"{sign}{plain}"
+
+
+def since(change: ChangeResult, run: str) -> str:
+    """A sentence for the gate's card: since which run, from what to what, and in how many cases.
+
+    Args:
+        change: of the gate.
+        run: how the baseline is called.
+    """
+    first, second = (said(value, None, None, change.metric).value for value in (change.first, change.second))
+    told = _(
+        "since run {run}: {first} then, {second} now, {difference}",
+        run=_text(run),
+        first=first,
+        second=second,
+        difference=difference_of(change, change.metric),
+    )
+    if change.only_first is None or change.only_second is None or change.better == "zero":
+        return told
+    worse, better = change.only_first, change.only_second
+    if change.better == "lower":
+        worse, better = better, worse
+    return told + _("; {worse} cases got worse, {better} better", worse=worse, better=better)
+
+
+def part_of(part: SliceChange, metric: str) -> str:
+    """A part of the cases that explains a fall: "lamps: 62 % of it, +18 [9, 27] points there (n = 40, p = 0.002)"."""
+    return _(
+        "{part}: {share} of it, {difference} there (n = {n}, p = {p})",
+        part=_text(slice_of(part.slice)),
+        share=said(part.share, None, None, "share_").value,
+        difference=difference_of(part, metric),
+        n=part.n,
+        p=_p(part.p_adjusted),
+    )
+
+
+def print_changes(baseline: BaselineResult, console: Console) -> None:
+    """Prints the paired differences of two runs, the worst first, then what explains a fall, and the sum of it.
+
+    Args:
+        baseline: what `compare` found.
+        console: where to; a table when it is a terminal, plain lines when it is not.
+    """
+    changes = sorted(
+        baseline.changes,
+        key=lambda one: (_ORDER.index(verdict_of(one)), not one.gate, 1.0 if one.p_value is None else one.p_value),
+    )
+    heads = ["Verdict", "Gate or metric", "Before", "After", "Difference [low, high]", "Margin", "p adjusted", "n"]
+    _grid(heads, [_row(change) for change in changes], console)
+    for change in changes:
+        if change.explained_by:
+            parts = "; ".join(part_of(part, change.metric) for part in change.explained_by)
+            _say(console, f"{_text(change.gate)} fell most in: {parts}.")
+    for note in baseline.notes:
+        _say(console, f"note: {_text(note)}")
+    gates = [change.verdict for change in baseline.changes if change.gate]
+    fallen, open_ = gates.count("worse"), gates.count("undecided") + gates.count("undefined")
+    start = f"{fallen} of {len(gates)}" if fallen else f"None of {len(gates)}"
+    sentence = f"{start} gates fell by more than the margin; {open_} could not be decided on these cases."
+    _say(console, sentence, "bold red" if fallen else "bold")
+
+
+def _row(change: ChangeResult) -> list[str]:
+    before, after = (said(value, None, None, change.metric).value for value in (change.first, change.second))
+    margin = limit(change.margin, change.metric).removesuffix(" %")
+    return [
+        verdict_of(change),
+        change.gate or f"{change.suite}.{change.metric} (no gate)",
+        before,
+        after,
+        difference_of(change, change.metric),
+        f"{margin} points" if in_percent(change.metric) else margin,
+        _p(change.p_adjusted),
+        f"{change.n}",
+    ]
+
+
+def _p(value: float | None) -> str:
+    if value is None:
+        return ""
+    return "<0.0001" if value < 0.0001 else f"{value:.2g}"

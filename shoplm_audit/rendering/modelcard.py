@@ -1,0 +1,158 @@
+"""Results as a section of a Hugging Face model card, with the `model-index` that the Hub reads numbers from.
+
+model-index:
+- name: reviews-v3
+  results:
+  - task: {type: text-generation}
+    dataset: {type: shoplm-audit, name: 'faithfulness: ShopWorld (synthetic)'}
+    metrics: [{type: rate_contradicted, value: 0.124, args: {low: 0.097, high: 0.156, ...}, verified: false}]
+
+It stands in a file of its own, to be pasted: a card that somebody wrote is not touched.
+"""
+
+from __future__ import annotations
+
+import html
+import re
+from typing import TYPE_CHECKING
+
+from shoplm_audit.rendering.masking import mask, visible
+from shoplm_audit.rendering.wording import VERDICTS, estimate_of, headline, label, limit_of, said, slice_of, within
+from shoplm_audit.results import AuditResult, EstimateResult, GateResult, Result, SuiteResult
+
+if TYPE_CHECKING:
+    from huggingface_hub import EvalResult
+
+__all__ = ["render_modelcard"]
+
+_MARKUP = re.compile(r"([\\`*_{}\[\]#|~$!])")
+_NOTHING = "not stated"
+
+
+def render_modelcard(audit: AuditResult) -> str:
+    """What was audited, the verdicts with their intervals and what they cannot tell; `model-index` stands at its head.
+
+    Every text of the model, its name and its data is escaped: none can add a heading, a link, a cell or a tag.
+    """
+    from huggingface_hub import ModelCardData
+
+    result = audit.result
+    evaluations = [one for suite in result.suites for one in _evaluations(result, suite)]
+    head = ModelCardData(model_name=_name(result), eval_results=evaluations).to_yaml(line_break="\n")
+    return f"---\n{head}\n---\n\n{_section(result)}"
+
+
+def _name(result: Result) -> str:
+    return _text(result.model.name) or "unnamed"
+
+
+def _evaluations(result: Result, suite: SuiteResult) -> list[EvalResult]:
+    from huggingface_hub import EvalResult
+
+    gates = {(gate.metric, *sorted(gate.slice.items())): gate for gate in suite.gates}
+    return [
+        EvalResult(
+            task_type="text-generation",
+            dataset_type="shoplm-audit",
+            dataset_name=_dataset(suite, estimate),
+            metric_type=_text(estimate.metric),
+            metric_name=_text(" in ".join(filter(None, (label(estimate.metric), slice_of(estimate.slice))))),
+            metric_value=estimate.value,
+            metric_args=_arguments(result, estimate, gates.get((estimate.metric, *sorted(estimate.slice.items())))),
+            verified=False,
+        )
+        for estimate in suite.estimates
+        if estimate.value is not None
+    ]
+
+
+def _dataset(suite: SuiteResult, estimate: EstimateResult) -> str:
+    source = suite.source.get(estimate.probe, "")
+    return _text(f"ShopLM Audit, {suite.name}" + (f": {source}" if source else ""))
+
+
+def _arguments(result: Result, estimate: EstimateResult, gate: GateResult | None) -> dict[str, object]:
+    known: dict[str, object] = {
+        "slice": {_text(key): _text(value) for key, value in sorted(estimate.slice.items())},
+        "low": estimate.low,
+        "high": estimate.high,
+        "confidence_of_each_bound": result.confidence,
+        "independent_units": estimate.n,
+        "method": _text(estimate.method),
+        "better": estimate.better,
+        "note": _text(estimate.note),
+        "limit": _text(limit_of(gate)) if gate else "",
+        "verdict": VERDICTS[str(gate.verdict)] if gate else "",
+        "waived_by": _text(gate.waived_by or "") if gate else "",
+    }
+    return {name: value for name, value in known.items() if value not in (None, "", {})}
+
+
+def _section(result: Result) -> str:
+    lines = [
+        "## Audit",
+        "",
+        f"**{headline(result)}** (run verdict: {result.verdict}).",
+        "",
+        f"Audited with ShopLM Audit, seed {result.seed}; {within(result.confidence)}.",
+        "",
+        f"- Model: {_plain(_name(result))}",
+        f"- Fingerprint: {_plain(result.model.fingerprint, secret=False) or 'none: its weights cannot be verified'}",
+        f"- Differential privacy, as its training record states it: {_guarantee(result)}",
+        *(f"- {_plain(note)}" for note in result.notes),
+    ]
+    if result.baseline is not None:
+        lines.append(f"- Beside the baseline {_plain(result.baseline.model)}: {result.baseline.verdict}")
+    lines += [
+        "",
+        "### What was examined",
+        "",
+        "| Suite | Question | Cases | Answers read | Data |",
+        "|---|---|---|---|---|",
+    ]
+    for suite in result.suites:
+        source = "; ".join(f"{probe}: {text}" for probe, text in sorted(suite.source.items())) or _NOTHING
+        counts = f"{suite.counts.planned:,} | {suite.counts.scored:,}"
+        lines.append(f"| {_plain(suite.name)} | {_plain(suite.question)} | {counts} | {_plain(source)} |")
+    lines += ["", "### Verdicts", "", "| Gate | Verdict | Measured | Units | Limit |", "|---|---|---|---|---|"]
+    lines += [_row(suite, gate) for suite in result.suites for gate in suite.gates]
+    if result.waivers:
+        lines += ["", "### Waivers", "", "A waived gate has not passed.", ""]
+        lines += [
+            f"- {_plain(one.gate)}: by {_plain(one.by)}, until {_plain(one.until)} ({one.state}): {_plain(one.why)}"
+            for one in result.waivers
+        ]
+    lines += ["", "### What this cannot tell you", ""]
+    for suite in result.suites:
+        for paragraph in re.split(r"\n\s*(?:\n|[-*]\s)", suite.cannot_tell):
+            if words := paragraph.strip().removeprefix("- "):
+                lines.append(f"- {_plain(suite.name)}: {_plain(words)}")
+    lines.append("- A gate that passed did so on these cases; other cases, prompts and settings were not tried.")
+    return "\n".join(lines) + "\n"
+
+
+def _guarantee(result: Result) -> str:
+    privacy = (result.model.training or {}).get("privacy")
+    if not isinstance(privacy, dict) or privacy.get("void"):
+        return "none"
+    return _plain(str(privacy.get("sentence", ""))) or _NOTHING
+
+
+def _row(suite: SuiteResult, gate: GateResult) -> str:
+    estimate = estimate_of(suite, gate)
+    measured = str(said(estimate.value, estimate.low, estimate.high, gate.metric)) if estimate else "nothing"
+    verdict = VERDICTS[str(gate.verdict)] + (f", waived by {gate.waived_by}" if gate.waived_by else "")
+    units = f"{estimate.n:,}" if estimate else "0"
+    limit = limit_of(gate) or ("the model's claim" if gate.burden == "refutation" else "none")
+    return f"| {_plain(gate.id)} | {_plain(verdict)} | {_plain(measured)} | {units} | {_plain(limit)} |"
+
+
+def _text(text: str) -> str:
+    return " ".join(visible(mask(text)).split())
+
+
+def _plain(text: str, secret: bool = True) -> str:
+    """A text on one line in which no character is markdown or HTML and nothing becomes a link by itself."""
+    one_line = " ".join(visible(mask(text) if secret else text).split())
+    escaped = _MARKUP.sub(r"\\\1", html.escape(one_line, quote=False))
+    return escaped.replace("://", "&#58;//").replace("www.", "www&#46;").replace("@", "&#64;")
