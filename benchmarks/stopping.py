@@ -17,7 +17,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from shoplm_audit.errors import Unsupported
-from shoplm_audit.observing import cases_of, material_of
+from shoplm_audit.observing import _BLOCKS, _SMALLEST, cases_of, material_of
 from shoplm_audit.prompts import Prompts
 from shoplm_audit.saboteurs.model import Saboteur
 from shoplm_audit.sequences import betting_bounds, log_capital
@@ -134,7 +134,7 @@ def _share_asked(
 ) -> tuple[Floats, Floats]:
     """Per run the share of the clusters that are asked, and whether every gate is decided as it should be."""
     runs, count = 400, probe.clusters * scale
-    block = max(1, max(16, probe.clusters * probe.per // 12) // probe.per)
+    block = math.ceil(max(_SMALLEST, probe.clusters * probe.per // _BLOCKS) / probe.per)
     looks = np.unique(np.append(np.arange(block, count, block), count)) - 1
     settled, right = np.ones((runs, looks.size), dtype=bool), np.ones((runs, looks.size), dtype=bool)
     for gate in probe.gates:

@@ -21,6 +21,7 @@ def concluded(
     suites: Sequence[str],
     *,
     waivers: Sequence[Waiver] = (),
+    keys: Sequence[str] = (),
     today: date | None = None,
     baseline: tuple[str, AuditResult] | None = None,
     margins: Mapping[str, float] | None = None,
@@ -31,6 +32,7 @@ def concluded(
         audited: the run, judged.
         suites: names or folders of its suites.
         waivers: who lets which gate through, and until when.
+        keys: public keys, as base64, of which one has to have signed each waiver.
         today: on which waivers have to hold; today unless given.
         baseline: how an earlier run is called, and that run.
         margins: how much worse than the baseline is still acceptable (`compare.changes_of`).
@@ -41,7 +43,7 @@ def concluded(
     """
     result = audited.result
     gates, told = under_waivers(
-        [gate for suite in result.suites for gate in suite.gates], waivers, today or date.today()
+        [gate for suite in result.suites for gate in suite.gates], waivers, today or date.today(), keys
     )
     left = iter(gates)
     held = [suite.model_copy(update={"gates": [next(left) for _ in suite.gates]}) for suite in result.suites]

@@ -48,6 +48,8 @@ class Config(BaseModel):
     baseline: Path | None = None
     margins: dict[str, Annotated[float, Field(ge=0)]] = {}
     waivers: Path | None = None
+    # Of those whose signature makes a waiver hold; base64 of 32 bytes, as `evidence waive` writes it.
+    waiver_keys: list[Annotated[str, Field(pattern=r"^[A-Za-z0-9+/]{43}=$")]] = []
     # It can hold a key, which no message and no report may show.
     watermark: dict[str, Any] = Field(default={}, repr=False)
 

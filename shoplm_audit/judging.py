@@ -136,7 +136,8 @@ def judge(
             for limit in (gate.at_least, gate.at_most)
             if math.isfinite(limit)
         ]
-        decide = max((n for n in numbers if n is not None), default=None)
+        # Both limits have to be cleared: where one never would be, no number of cases is of use.
+        decide = None if None in numbers else max((n for n in numbers if n is not None), default=None)
     return GateResult(
         **told, verdict=verdict, why=_why(gate, estimate, verdict, policy.confidence, decide), cases_to_decide=decide
     )
@@ -185,7 +186,9 @@ def _why(gate: Gate, estimate: Estimate, verdict: Verdict, confidence: float, de
         return f"The rule is {rule}, and the whole interval keeps it: {seen}; {sure}."
     if verdict is Verdict.FAIL:
         return f"The rule is {rule}, and the whole interval lies beyond it: {seen}; {sure}."
-    more = f" About {decide} independent cases would decide it." if decide else ""
+    more = f" About {decide:,} independent cases would decide it." if decide else ""
+    if not decide and math.isfinite(estimate.high - estimate.low):
+        more = " What was seen lies so close to the limit that more cases of this kind would hardly decide it."
     return f"The rule is {rule}, and the interval reaches across it: {seen}.{more}"
 
 

@@ -44,6 +44,9 @@ _DRAWS = 2_000  # of noise, of which only one high quantile is asked
 _AT_ONCE = 200_000  # weights of a bootstrap held together: what a core keeps at hand, thrice as fast as ten times more
 # Below these a bootstrap's bounds hold less often than they say (benchmarks/coverage.py): undefined instead.
 MIN_CLUSTERS, MIN_EVENTS = 30, 10
+_MIN_EQUAL = 20  # what clusters of unequal sizes have to count as
+_FEWEST = 6.0  # equal clusters, as which few that pull much count at least
+_AT_THE_LIMIT = 0.02  # of an interval's half: so close to a limit an estimate stays undecided
 
 
 def clopper_pearson(successes: float, n: float, confidence: float = 0.95) -> tuple[float, float]:
@@ -197,7 +200,7 @@ def _events(without: Floats) -> int:
 
 
 def _percentiles(
-    draws: Floats, value: float, without: Floats, alike: float, confidence: float, method: str
+    draws: Floats, value: float, without: Floats, equal: float, confidence: float, method: str
 ) -> Interval:
     """Bounds from draws of a statistic, its value, its values without each cluster (G,), and how many equal ones."""
     groups, draws = without.size, draws[np.isfinite(draws)]
@@ -209,12 +212,15 @@ def _percentiles(
     # BCa (Efron 1987): plain percentiles miss the long tail of skewed numbers, such as a ratio of rare events.
     half = 0.5 / draws.size
     bias = special.ndtri(np.clip((draws < value).mean() + (draws == value).mean() / 2, half, 1 - half))
-    pull = without.mean() - without
-    bend = (
-        (pull**3).sum() / (6 * (pull**2).sum() ** 1.5) if np.isfinite(without).all() and not _constant(without) else 0.0
-    )
+    pull, bend = without.mean() - without, 0.0
+    if np.isfinite(without).all() and not _constant(without):
+        square = (pull**2).sum()
+        bend = (pull**3).sum() / (6 * square**1.5)
+        # A few clusters that pull much tell little of the spread: its variance is (kurtosis - 1) / G of its square.
+        tails = groups * (pull**4).sum() / square**2 - 1
+        equal = min(equal, max(_FEWEST, 2 * groups / max(tails, 1e-9)))
     # Expanded (Hesterberg 2015, arXiv 1411.5279): all percentile methods are too narrow for few clusters.
-    step = math.sqrt(alike / (alike - 1)) * special.stdtrit(alike - 1, confidence)
+    step = math.sqrt(equal / (equal - 1)) * special.stdtrit(equal - 1, confidence)
     sides = bias + np.array([-step, step])
     low, high = np.quantile(draws, special.ndtr(bias + sides / (1 - bend * sides)))
     return Interval(float(low), float(high), method, groups)
@@ -237,15 +243,18 @@ def bootstrap(
         rng: where resamples are drawn from.
 
     Returns:
-        The interval; nan below 30 clusters (unequal ones count as N^2 / (sum of squared sizes)), below 10 events
-        (clusters that pull the statistic otherwise than most), and where all resamples are equal.
+        The interval; nan below 30 clusters, where unequal ones count as less than 20, below 10 events (clusters that
+        pull the statistic otherwise than most), and where all resamples are equal.
     """
     method, sums = f"cluster bootstrap (BCa), {RESAMPLES} resamples", cluster_sums(rows, clusters)
-    sizes = np.unique(clusters, return_counts=True)[1]
-    equal = float(sizes.sum() ** 2 / (sizes**2).sum()) if sizes.size else 0.0
-    if equal < MIN_CLUSTERS - 1e-9:
-        few = "" if len(sums) < MIN_CLUSTERS else f": they are unequal, and count as {equal:.0f}"
-        return Interval(math.nan, math.nan, f"undefined below {MIN_CLUSTERS} clusters{few}", len(sums))
+    if len(sums) < MIN_CLUSTERS:
+        return Interval(math.nan, math.nan, f"undefined below {MIN_CLUSTERS} clusters", len(sums))
+    # Satterthwaite's degrees of freedom at the worst, where rows of a cluster say the same.
+    squares = np.unique(clusters, return_counts=True)[1].astype(np.float64) ** 2
+    equal = float(squares.sum() ** 2 / (squares**2).sum())
+    if equal < _MIN_EQUAL - 1e-9:
+        few = f"undefined below {_MIN_EQUAL} equal clusters: these are unequal, and count as {equal:.0f}"
+        return Interval(math.nan, math.nan, few, len(sums))
     total = sums.sum(axis=0, keepdims=True)
     value, without = float(statistic(total)[0]), statistic(total - sums)
     if np.isfinite(without).any() and not _constant(without[np.isfinite(without)]) and _events(without) < MIN_EVENTS:
@@ -475,12 +484,18 @@ def smallest_detectable(error: float, confidence: float = 0.95, power: float = 0
 
 
 def cases_to_decide(value: float, low: float, high: float, n: int, limit: float) -> int | None:
-    """About how many independent cases would decide a gate if the estimate stayed as it is; None: no number would.
+    """About how many independent cases would decide a gate if the estimate stayed as it is, to two digits.
 
     An interval narrows with the root of n; the free bound of a rate of 0 or 1 narrows with n itself.
+
+    Returns:
+        The number; None where it would be above 100,000 and 50 times those asked, or where the estimate lies at the
+        limit, within 2 % of the interval's half: the number is then one of chance, and nobody would ask so many.
     """
     half = high - value if value < limit else value - low
     gap = abs(limit - value)
-    if not (math.isfinite(half) and math.isfinite(gap)) or gap == 0 or n == 0:
+    if not (math.isfinite(half) and math.isfinite(gap)) or gap <= _AT_THE_LIMIT * half or n == 0:
         return None
-    return max(n + 1, math.ceil(n * (half / gap) ** (1 if value in (low, high) else 2)))
+    needed = max(n + 1, math.ceil(n * (half / gap) ** (1 if value in (low, high) else 2)))
+    step = 10 ** max(0, len(str(needed)) - 2)
+    return -(-needed // step) * step if needed <= max(50 * n, 100_000) else None

@@ -157,17 +157,18 @@ def _quoted(text: str) -> str:
 
 
 def under_waivers(
-    gates: Sequence[GateResult], waivers: Sequence[Waiver], today: date
+    gates: Sequence[GateResult], waivers: Sequence[Waiver], today: date, keys: Sequence[str] = ()
 ) -> tuple[list[GateResult], list[WaiverResult]]:
     """The gates of a run under its waivers, and what became of each waiver.
 
     A gate with a waiver in force keeps its verdict and is marked as waived. Where all waivers of a gate that did not
-    pass have expired or were edited after signing, it fails.
+    pass have expired, were edited after signing or are not signed by whom they have to be, it fails.
 
     Args:
         gates: of all suites.
         waivers: in the order of their file.
         today: the day on which they have to hold.
+        keys: public keys, as base64, of which one has to have signed each waiver; none asks for no signature.
 
     Raises:
         ConfigError: a waiver of a gate that this run does not have.
@@ -177,13 +178,13 @@ def under_waivers(
     if unknown:
         names = ", ".join(f'"{one}"' for one in unknown)
         raise ConfigError(f"waivers: no gate {names} in this run. Name a gate as the report does, or take it out.")
-    told = [_told(one, known[one.gate], today) for one in waivers]
-    return [_under(gate, [one for one in told if one.gate == gate.id]) for gate in gates], told
+    told = [_told(one, known[one.gate], today, keys) for one in waivers]
+    return [_under(gate, [one for one in told if one.gate == gate.id], keys) for gate in gates], told
 
 
-def _told(waiver: Waiver, gate: GateResult, today: date) -> WaiverResult:
+def _told(waiver: Waiver, gate: GateResult, today: date, keys: Sequence[str]) -> WaiverResult:
     state: State = "in force"
-    if not waiver.whole:
+    if not waiver.whole or (keys and waiver.key not in keys):
         state = "broken"
     elif gate.verdict in _NO_NEED:
         state = "not needed"
@@ -193,14 +194,18 @@ def _told(waiver: Waiver, gate: GateResult, today: date) -> WaiverResult:
     return WaiverResult(gate=waiver.gate, by=waiver.by, why=waiver.why, until=until, state=state, key=waiver.key)
 
 
-def _under(gate: GateResult, waivers: Sequence[WaiverResult]) -> GateResult:
+def _under(gate: GateResult, waivers: Sequence[WaiverResult], keys: Sequence[str]) -> GateResult:
     if not waivers or gate.verdict in _NO_NEED:
         return gate
     held = [one for one in waivers if one.state == "in force"]
     if held:
         return gate.model_copy(update={"waived_by": max(held, key=lambda one: one.until).by})
     last = max(waivers, key=lambda one: one.until)
-    how = f"expired on {last.until}" if last.state == "expired" else "was changed after it was signed"
+    how = "was changed after it was signed"
+    if last.state == "expired":
+        how = f"expired on {last.until}"
+    elif keys and last.key not in keys:
+        how = "is not signed with a key that this audit names"
     why = f"{gate.why} Its waiver by {last.by} {how}, so it fails."
     return gate.model_copy(update={"verdict": Verdict.FAIL, "why": why})
 

@@ -87,7 +87,12 @@ def test_paths_are_meant_from_the_configs_folder_and_names_stay_names(tmp_path: 
 
 def test_unknown_keys_are_errors_and_all_are_told_at_once(tmp_path: Path) -> None:
     message = told(tmp_path, 'modle = "x"\nlimit = 0\n[gates]\n"bias.rate_x" = { at_mots = 0.1 }')
-    for part in ("modle: unknown key", "gates.bias.rate_x.at_mots: unknown key", "limit", "Keys: confidence, data"):
+    for part in (
+        "modle: unknown key",
+        "gates.bias.rate_x.at_mots: unknown key",
+        "limit",
+        "Keys: baseline, confidence, data",
+    ):
         assert part in message
 
 

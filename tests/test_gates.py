@@ -146,6 +146,18 @@ def test_why_names_the_rule_the_interval_and_what_would_decide() -> None:
     assert told(Gate("rate_x", at_least=0.9), rate(950, 1000)).cases_to_decide is None
 
 
+def test_why_says_where_hardly_any_number_of_cases_would_decide() -> None:
+    close = told(Gate("m", at_least=0.5), Estimate(0.5001, 0.4, 0.6, 100, "bootstrap"))
+    assert close.cases_to_decide is None
+    assert close.why.endswith("that more cases of this kind would hardly decide it.")
+    far = told(Gate("m", at_least=0.5), Estimate(0.53, 0.4, 0.66, 77, "bootstrap"))
+    assert far.why.endswith("About 1,500 independent cases would decide it.")
+    both = Gate("m", at_least=0.45, at_most=0.5)
+    assert told(both, Estimate(0.5, 0.4, 0.6, 100, "bootstrap")).cases_to_decide is None  # one of two never would be
+    free = told(Gate("m", at_least=0.5), Estimate(0.5, 0.4, math.inf, 100, "one-sided"))
+    assert "hardly" not in free.why
+
+
 def test_what_was_not_estimated_is_not_tested_and_scope_is_told_first() -> None:
     gate = Gate("rate_x", at_most=0.1)
     assert (told(gate, None).verdict, told(gate, None).why) == ("not_tested", "Not tested: a reason.")

@@ -102,6 +102,17 @@ def test_cases_to_decide_grow_with_the_square_of_the_gap_and_linearly_from_an_ex
     assert uncertainty.cases_to_decide(math.nan, math.nan, math.nan, 50, 0.9) is None
 
 
+def test_a_number_of_cases_that_nobody_would_ask_is_not_told() -> None:
+    half = 0.02
+    # 25 times as many decide where the gap is a fifth of the half, to two digits and upwards.
+    assert uncertainty.cases_to_decide(0.88, 0.86, 0.90, 1234, 0.884) == 31_000
+    assert uncertainty.cases_to_decide(0.88, 0.86, 0.90, 1234, 0.88 + half / 8) == 79_000
+    assert uncertainty.cases_to_decide(0.88, 0.86, 0.90, 3000, 0.88 + half / 7) == 150_000  # 49 times
+    assert uncertainty.cases_to_decide(0.88, 0.86, 0.90, 3000, 0.88 + half / 7.2) is None
+    assert uncertainty.cases_to_decide(0.88, 0.86, 0.90, 30, 0.88 + half / 49) == 73_000  # few were asked
+    assert uncertainty.cases_to_decide(0.88, 0.86, 0.90, 30, 0.88 + half / 51) is None
+
+
 # False certainty ------------------------------------------------------------------------------------
 
 

@@ -154,3 +154,21 @@ def test_a_key_is_read_only_from_a_file_of_its_owners_alone(tmp_path: Path, monk
     with pytest.raises(ConfigError, match="no private key") as fault:
         read_key(public)
     assert "BEGIN" not in str(fault.value)
+
+
+def test_where_keys_are_named_only_their_signatures_count() -> None:
+    mine, other = KEY, Ed25519PrivateKey.from_private_bytes(b"8" * 32)
+    signed, foreign = sign_waiver(WAIVER, mine), sign_waiver(WAIVER, other)
+    forged = replace(foreign, key=public_of(mine))
+    keys = [public_of(mine)]
+    for waiver, state, why in (
+        (signed, "in force", ""),
+        (foreign, "broken", "not signed with a key that this audit names"),
+        (WAIVER, "broken", "not signed with a key that this audit names"),
+        (forged, "broken", "was changed after it was signed"),
+    ):
+        (found,), (told,) = under_waivers([gate("undecided")], [waiver], TODAY, keys)
+        assert (told.state, why in found.why) == (state, True)
+        assert found.verdict is (Verdict.UNDECIDED if state == "in force" else Verdict.FAIL)
+        assert (found.waived_by is not None) == (state == "in force")
+    assert under_waivers([gate()], [foreign], TODAY)[1][0].state == "in force"

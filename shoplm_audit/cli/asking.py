@@ -113,6 +113,7 @@ SignKey = Annotated[
         show_default="SHOPLM_SIGNING_KEY",
     ),
 ]
+OwnSuites = Annotated[list[Path] | None, typer.Option("--suite", help="Folder of a suite of your own; repeatable.")]
 StoreFile = Annotated[Path, typer.Option("--store", help="Where answers are kept across runs.")]
 
 STORE = Path("runs/store.sqlite")

@@ -221,6 +221,7 @@ def _audit(
             audited,
             asked.names,
             waivers=release.waivers,
+            keys=asked.config.waiver_keys,
             today=today,
             baseline=release.baseline,
             margins=asked.config.margins,
@@ -243,6 +244,7 @@ def _audit(
             "language": release.language,
             "today": today.isoformat(),
             "waivers": waivers_json(release.waivers),
+            "waiver_keys": asked.config.waiver_keys,
             "limit": asked.config.limit,
         }
         write_all(folder, audited, keeper, meta, key=release.key)

@@ -7,6 +7,8 @@ from typing import Annotated
 
 import typer
 
+from shoplm_audit.cli.asking import OwnSuites
+
 
 def compare(
     first: Annotated[Path, typer.Argument(metavar="RUN_A", help="Folder of the run that is the baseline.")],
@@ -20,6 +22,7 @@ def compare(
             show_default="0.02 for shares, else 0",
         ),
     ] = None,
+    suites: OwnSuites = None,
 ) -> None:
     """Compare two runs on the same cases, paired. Exit 1 when a gate's metric is worse than the margin.
 
@@ -31,11 +34,18 @@ def compare(
     from rich.console import Console
 
     from shoplm_audit.compare import compare as compared
-    from shoplm_audit.evidence.files import load_run, meta_of
+    from shoplm_audit.evidence.files import load_run, meta_of, suites_for
     from shoplm_audit.rendering.changes import print_changes
+    from shoplm_audit.rendering.masking import visible
 
     old, new = load_run(first), load_run(second)
-    names = [name for name in meta_of(first).get("suites", []) if name in meta_of(second).get("suites", [])]
-    baseline = compared(old, new, names, margin=margin)
+    known = suites_for(meta_of(second), suites or ())
+    for name in [suite.name for suite in new.result.suites if suite.name not in known]:
+        typer.echo(
+            f"note: suite {visible(name)!r} is left out: it is not built in, and code that only a run names is not "
+            "run. Name its folder with --suite.",
+            err=True,
+        )
+    baseline = compared(old, new, list(known.values()), margin=margin)
     print_changes(baseline, Console())
     raise typer.Exit(1 if baseline.verdict == "worse" else 0)

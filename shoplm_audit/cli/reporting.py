@@ -181,13 +181,15 @@ def _shared(audience: str, asked: _Asked) -> None:
     audited, meta = load_run(asked.folder), meta_of(asked.folder)
     manifest = asked.folder / MANIFEST
     digest = hashlib.sha256(manifest.read_bytes()).hexdigest() if manifest.is_file() else "none"
-    shared = reduced(audited, "public" if audience == "public" else "partner", digest)
-    files = {"result.json": shared.result.model_dump_json(indent=1) + "\n"}
-    files |= {name: render(one, shared, meta.get("banner", ""), asked.language) for one, name in FORMS.items()}
-    files[asked.name] = _text(asked, shared, meta)
     spec = Path(audited.result.model.spec)
     places = [asked.folder, *([spec] if audited.result.model.spec and spec.is_dir() else [])]
     secrets = [one for place in places for one in secrets_beside(place)]
+    shared = reduced(audited, "public" if audience == "public" else "partner", digest, secrets)
+    files = {"result.json": shared.result.model_dump_json(indent=1) + "\n"}
+    files |= {name: render(one, shared, meta.get("banner", ""), asked.language) for one, name in FORMS.items()}
+    files[asked.name] = _text(asked, shared, meta)
+    if audited.result.model.training is not None and not secrets:
+        typer.echo("note: the trainer's secrets were not found: the copy is searched for what the run knows.", err=True)
     folder = asked.out or asked.folder / f"shared-{audience}"
     sought = sought_in(audited, secrets, outputs=audience == "public")
     write_shared(folder, files, sought, key_at_hand(asked.sign_key))

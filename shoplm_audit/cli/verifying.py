@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from shoplm_audit.cli.asking import SignKey
+from shoplm_audit.cli.asking import OwnSuites, SignKey
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -22,8 +22,12 @@ def verify(
     public_key: Annotated[
         Path | None, typer.Option("--public-key", help="PEM of the public key that has to have signed the run.")
     ] = None,
-    suites: Annotated[
-        list[Path] | None, typer.Option("--suite", help="Folder of a suite of your own; repeatable.")
+    suites: OwnSuites = None,
+    clauses: Annotated[
+        Path | None,
+        typer.Option(
+            "--clauses", help="Folder of newer clause maps: tells which clauses stand otherwise by them than then."
+        ),
     ] = None,
 ) -> None:
     """Recompute every estimate and verdict of a run from its stored answers, without the model.
@@ -35,7 +39,7 @@ def verify(
     from shoplm_audit.signing import read_public_key
 
     key = None if public_key is None else read_public_key(public_key)
-    told = verified(run_folder, public_key=key, suites=suites or (), renders=renders())
+    told = verified(run_folder, public_key=key, suites=suites or (), renders=renders(), clauses=clauses)
     for note in told.notes:
         typer.echo(visible(mask(note)))
     for line in told.unchecked:

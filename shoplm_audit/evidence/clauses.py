@@ -35,6 +35,7 @@ __all__ = [
     "Standing",
     "State",
     "load_maps",
+    "map_files",
     "outdated",
     "standings",
 ]
@@ -152,12 +153,8 @@ def load_maps(folder: Path | None = None) -> list[ClauseMap]:
     Raises:
         ConfigError: there are none, one cannot be read, or a clause stands in two places.
     """
-    where = _folder() if folder is None else folder
-    files = sorted(where.glob("*.toml"))
-    if not files:
-        raise ConfigError(f'"{where}": no clause maps (*.toml) lie there.')
     maps, seen = [], dict[str, str]()
-    for file in files:
+    for file in map_files(folder):
         maps.append(_read(file))
         for clause in (clause for law in maps[-1].laws for clause in law.clauses):
             for name in (clause.id, *clause.aliases):
@@ -165,6 +162,19 @@ def load_maps(folder: Path | None = None) -> list[ClauseMap]:
                     raise ConfigError(f'{file.name}: clause "{name}" is in {seen[name]} already. Keep one of them.')
                 seen[name] = file.name
     return maps
+
+
+def map_files(folder: Path | None = None) -> list[Path]:
+    """The files of the maps that `load_maps` reads, in its order.
+
+    Raises:
+        ConfigError: there are none.
+    """
+    where = _folder() if folder is None else folder
+    files = sorted(where.glob("*.toml"))
+    if not files:
+        raise ConfigError(f'"{where}": no clause maps (*.toml) lie there.')
+    return files
 
 
 def _read(file: Path) -> ClauseMap:

@@ -10,8 +10,9 @@ import json
 import os
 import sqlite3
 from collections.abc import Mapping, Sequence
-from contextlib import closing
+from contextlib import closing, suppress
 from dataclasses import asdict, replace
+from datetime import date
 from pathlib import Path
 from typing import Any
 
@@ -19,13 +20,15 @@ import numpy as np
 from pydantic import ValidationError
 
 from shoplm_audit.engine import Basis, version
-from shoplm_audit.errors import DataError, MachineError
+from shoplm_audit.errors import ConfigError, DataError, MachineError
 from shoplm_audit.evidence.basis import basis_json, code_of
 from shoplm_audit.evidence.manifest import MANIFEST, write_manifest
+from shoplm_audit.evidence.rejudging import told_of
 from shoplm_audit.models.remembered import encode_scores
 from shoplm_audit.probes.driving import Exchange
 from shoplm_audit.results import AuditResult, Result
-from shoplm_audit.types import Case, Observation, Observations, Prompt, Request, Score, TokenScores, Turn
+from shoplm_audit.suites import load_suite, suite_names
+from shoplm_audit.types import Case, Observation, Observations, Prompt, Request, Score, Suite, TokenScores, Turn
 
 __all__ = [
     "EVIDENCE",
@@ -38,6 +41,7 @@ __all__ = [
     "plain_json",
     "plain_request",
     "rows_of",
+    "suites_for",
     "write_manifest",
     "write_run",
 ]
@@ -100,7 +104,7 @@ def write_run(
         folder: of the run.
         audited: the result with its observations.
         exchanges: what was asked and answered, by (suite, probe).
-        meta: what else the evidence says of its run; "suites" names them.
+        meta: what else the evidence says of its run; "suites" names them, "today" is its day (else it is today).
         basis: what the numbers rest on beside the observations; without it nobody can compute them again.
 
     Raises:
@@ -109,6 +113,9 @@ def write_run(
     if basis is not None:
         code = code_of([str(name) for name in meta.get("suites", ())])
         meta = {**meta, "basis": basis_json(basis), "code": code, "version": version()}
+        made = date.fromisoformat(meta["today"]) if "today" in meta else date.today()
+        with suppress(ConfigError):  # without maps a run is a run still; `verify` says that it has none
+            meta["clauses"] = told_of(audited.result, made)
     fresh, part = folder / f"{EVIDENCE}.part", folder / f"{RESULT}.part"
     try:
         fresh.unlink(missing_ok=True)
@@ -227,3 +234,18 @@ def meta_of(folder: Path) -> dict[str, Any]:
         return {key: json.loads(value) for key, value in rows_of(folder, "SELECT key, value FROM meta")}
     except (ValueError, RecursionError, sqlite3.Error) as fault:
         raise DataError(f"{folder / EVIDENCE}: cannot be read ({fault}). {_REMEDY}") from fault
+
+
+def suites_for(meta: Mapping[str, Any], own: Sequence[str | Path] = ()) -> dict[str, Suite]:
+    """The suites of a run by name, as far as their code may be run.
+
+    Args:
+        meta: of the run. Only built-in suites are loaded by it: whoever made the evidence chose the names in it.
+        own: folders that the user names.
+
+    Raises:
+        ConfigError: a folder of `own` holds no suite.
+    """
+    named = meta.get("suites")
+    built_in = [name for name in suite_names() if isinstance(named, list) and name in named]
+    return {suite.name: suite for suite in map(load_suite, [*built_in, *own])}

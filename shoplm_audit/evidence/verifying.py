@@ -17,14 +17,15 @@ from typing import Any
 from shoplm_audit.engine import Basis, judged, overall
 from shoplm_audit.errors import AuditError, DataError
 from shoplm_audit.evidence.basis import PROGRAM, basis_of, code_of
-from shoplm_audit.evidence.files import EVIDENCE, RESULT, load_run, meta_of, plain_json
+from shoplm_audit.evidence.files import EVIDENCE, RESULT, load_run, meta_of, plain_json, suites_for
 from shoplm_audit.evidence.labelling import BY_PEOPLE
 from shoplm_audit.evidence.manifest import MANIFEST, manifest_faults, signed_by
+from shoplm_audit.evidence.rejudging import notes_on
 from shoplm_audit.evidence.replaying import Difference, Replay, alike, exchanges_of, replayed, shown
 from shoplm_audit.observing import Sitting, material_of
 from shoplm_audit.prompts import Prompts
 from shoplm_audit.results import AuditResult, SuiteResult, WaiverResult
-from shoplm_audit.suites import load_suite, suite_names
+from shoplm_audit.suites import suite_names
 from shoplm_audit.types import Case, Material, Probe, Suite
 from shoplm_audit.waivers import under_waivers, waivers_of
 
@@ -61,6 +62,7 @@ def verify(
     suites: Sequence[str | Path] = (),
     renders: Mapping[str, Render] | None = None,
     today: date | None = None,
+    clauses: Path | None = None,
 ) -> Verification:
     """Checks a finished run against its own evidence.
 
@@ -70,9 +72,11 @@ def verify(
         suites: folders of the user's own suites. Code that only the evidence names is never run: whoever made the
             evidence chose the name.
         renders: by file name, what it may hold for a result.
-        today: for waivers that have expired since.
+        today: for waivers that have expired and clauses that have come to stand otherwise since.
+        clauses: folder of newer clause maps; those that come with the program unless given.
 
     Raises:
+        ConfigError: the clause maps are missing or broken.
         DataError: no finished run, or files that cannot be read as one.
     """
     told = Verification()
@@ -93,7 +97,12 @@ def verify(
         return told
     _check_code(meta, told)
     _recompute(folder, audited, meta, basis, suites, told)
-    _check_waivers(audited, today or datetime.now(UTC).date(), public_key, told)
+    now = today or datetime.now(UTC).date()
+    _check_waivers(audited, now, public_key, told)
+    try:
+        told.notes += notes_on(meta.get("clauses") or {}, audited.result, today=now, folder=clauses)
+    except DataError as fault:
+        told.differences.append(Difference(EVIDENCE, str(fault)))
     for name, render in (renders or {}).items():
         _check_rendering(folder / name, render, audited, meta, told)
     told.notes.append(
@@ -141,8 +150,7 @@ def _recompute(
     own: Sequence[str | Path],
     told: Verification,
 ) -> None:
-    loaded = [load_suite(name) for name in meta.get("suites", []) if name in suite_names()]
-    known = {suite.name: suite for suite in [*loaded, *map(load_suite, own)]}
+    known = suites_for(meta, own)
     try:
         exchanges = exchanges_of(folder)
     except AuditError as fault:
@@ -263,7 +271,9 @@ def _waived(
     waivers: list[WaiverResult] = []
     try:
         if meta.get("waivers"):
-            gates, waivers = under_waivers(gates, waivers_of(meta["waivers"]), date.fromisoformat(meta["today"]))
+            gates, waivers = under_waivers(
+                gates, waivers_of(meta["waivers"]), date.fromisoformat(meta["today"]), meta.get("waiver_keys", ())
+            )
     except (AuditError, KeyError, ValueError, TypeError) as fault:
         told.differences.append(Difference(EVIDENCE, f"its waivers cannot be applied: {fault}"))
     stored, again = (plain_json([one.model_dump() for one in some]) for some in (audited.result.waivers, waivers))

@@ -40,6 +40,9 @@ _OUTPUTS = ("text", "spans", "text_constrained", "spans_constrained")
 _GRAM, _GRAM_ZH = 8, 12  # words, or characters of Chinese, that are nobody's by chance
 _SECRET, _ID = 6, 5  # letters and digits of a secret, characters of an id, that are found by chance no more
 _WORD = re.compile(r"[^\W\u4e00-\u9fff]+|[\u4e00-\u9fff]")
+_PART = re.compile(r"[^\W_\u4e00-\u9fff]+|[\u4e00-\u9fff]")
+# Within a line these cut no text into pieces: a highlighted span may begin inside a secret.
+_INLINE = frozenset(("a", "abbr", "b", "bdi", "code", "em", "i", "mark", "q", "s", "small", "span", "strong", "u"))
 # Attributes of drawings, whose figures look like anybody's number.
 _DRAWN = frozenset(
     ("d", "points", "x", "y", "x1", "x2", "y1", "y2", "cx", "cy", "r", "rx", "ry", "width", "height", "viewbox")
@@ -64,13 +67,14 @@ class Sought:
     grams: set[tuple[str, ...]] = field(default_factory=set)
 
 
-def reduced(audited: AuditResult, audience: Audience, digest: str) -> AuditResult:
+def reduced(audited: AuditResult, audience: Audience, digest: str, secrets: Iterable[Any] = ()) -> AuditResult:
     """The run without what must not leave.
 
     Args:
         audited: the whole run.
         audience: who will read it.
         digest: of the whole run's manifest, by which the copy can be held against it.
+        secrets: what `secrets_beside` found: outputs that tell of it are left out.
     """
     result = audited.result
     withheld = "examples, " if audience == "public" else ""
@@ -91,7 +95,7 @@ def reduced(audited: AuditResult, audience: Audience, digest: str) -> AuditResul
     )
     if audience == "public":
         return AuditResult(_unnamed(reduced_result))
-    own = sought_in(audited, [], outputs=False).grams
+    own = sought_in(audited, secrets, outputs=False)
     rows = {
         key: Observations(tuple(shown for n, row in enumerate(seen, 1) if (shown := _masked(row, n, own))))
         for key, seen in audited.observations.items()
@@ -117,11 +121,11 @@ def _unnamed(result: Result) -> Result:
     return result.model_copy(update={"suites": suites, "waivers": waivers})
 
 
-def _masked(row: Observation, number: int, own: set[tuple[str, ...]]) -> Observation | None:
-    """What the model wrote, masked, beside the product's record; None where it wrote what a customer had written."""
+def _masked(row: Observation, number: int, own: Sought) -> Observation | None:
+    """What the model wrote, masked, beside the product's record; None where it told what must not leave."""
     kept = {name: row.values[name] for name in _OUTPUTS if name in row.values}
     texts = [value for name, value in kept.items() if isinstance(value, str) and name.startswith("text")]
-    if any(gram in own for text in texts for gram in _grams(text)):
+    if any(_tells(text, own) for text in texts):
         return None
     numbers = {name: value for name, value in row.values.items() if not isinstance(value, str)}
     case = Case(
@@ -135,6 +139,12 @@ def _masked(row: Observation, number: int, own: set[tuple[str, ...]]) -> Observa
     return replace(row, case=case, values=numbers | {name: _covered(value) for name, value in kept.items()}, note="")
 
 
+def _tells(text: str, own: Sought) -> bool:
+    letters = condensed(text)
+    known = any(secret in letters for secret in own.secrets) or any(gram in own.grams for gram in _grams(text))
+    return known or bool(_ids_in(text, own.ids))
+
+
 def _covered(data: Any) -> Any:
     if isinstance(data, Mapping):
         return {str(key): _covered(value) for key, value in data.items()}
@@ -144,13 +154,19 @@ def _covered(data: Any) -> Any:
 
 
 def secrets_beside(folder: Path) -> list[Any]:
-    """What the trainer's secrets files below a folder hold; a file that cannot be read as one is left out."""
+    """What the trainer's secrets files below a folder hold.
+
+    Raises:
+        DataError: one cannot be read: what it holds could not be looked for.
+    """
     found = []
     for path in sorted(folder.rglob(SECRETS)):
         try:
             found.append(json.loads(path.read_text(encoding="utf-8")))
-        except (OSError, ValueError, RecursionError):
-            continue
+        except (OSError, ValueError, RecursionError) as fault:
+            raise DataError(
+                f"{path}: cannot be read ({type(fault).__name__}), so a copy cannot be searched for what it holds."
+            ) from fault
     return found
 
 
@@ -219,6 +235,18 @@ def _strings(data: Any) -> Iterator[str]:
             yield from _strings(one)
 
 
+def _strings_and_names(data: Any) -> Iterator[str]:
+    if isinstance(data, dict):
+        yield from data
+        for value in data.values():
+            yield from _strings_and_names(value)
+    elif isinstance(data, list):
+        for one in data:
+            yield from _strings_and_names(one)
+    else:
+        yield from _strings(data)
+
+
 def leaks_in(files: Mapping[str, str], sought: Sought) -> list[Leak]:
     """What the files to be shared hold that must not leave.
 
@@ -230,10 +258,9 @@ def leaks_in(files: Mapping[str, str], sought: Sought) -> list[Leak]:
     for name, text in files.items():
         pieces = list(_pieces(name, text))
         letters = "\n".join(map(condensed, pieces))
-        words = set(re.findall(r"[^\s\"'<>(),;]+", "\n".join([text, *pieces])))
         kinds = {
             "secret of the training data": sum(secret in letters for secret in sought.secrets),
-            "id of a case or customer": len(sought.ids & words),
+            "id of a case or customer": len(_ids_in("\n".join([text, *pieces]), sought.ids)),
             "run of a customer's or prompt's words": sum(g in sought.grams for p in pieces for g in _grams(p)),
             "personal data": sum(len(find_personal(piece, "")) for piece in pieces),
             "credential": sum(mask_credentials(piece) != piece for piece in pieces),
@@ -242,29 +269,66 @@ def leaks_in(files: Mapping[str, str], sought: Sought) -> list[Leak]:
     return found
 
 
+def _ids_in(text: str, ids: set[str]) -> set[str]:
+    """The ids that stand in a text as whole words, whatever punctuation is around them."""
+    cores: dict[str, str] = {}
+    sizes = set()
+    for one in ids:
+        parts = list(_PART.finditer(one))
+        cores[one[parts[0].start() : parts[-1].end()]] = one
+        sizes.add(len(parts))
+    places = [(found.start(), found.end()) for found in _PART.finditer(text)]
+    return {
+        cores[core]
+        for size in sizes
+        for first, last in zip(places, places[size - 1 :], strict=False)
+        if (core := text[first[0] : last[1]]) in cores
+    }
+
+
 class _Texts(HTMLParser):
-    """The texts and attributes of a page, without its drawings' figures and its own style and script."""
+    """The texts, comments and attributes of a page, without its drawings' figures and its own style and script."""
 
     def __init__(self) -> None:
         super().__init__(convert_charrefs=True)
         self.found: list[str] = []
+        self._line: list[str] = []
         self._inside = ""
+
+    def close(self) -> None:
+        super().close()
+        self._end_line()
 
     def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
         self._inside = tag
         self.found += [value for name, value in attrs if value and name not in _DRAWN]
+        if tag not in _INLINE:
+            self._end_line()
 
     def handle_endtag(self, tag: str) -> None:
         self._inside = ""
+        if tag not in _INLINE:
+            self._end_line()
 
     def handle_data(self, data: str) -> None:
-        if self._inside not in ("style", "script") and data.strip():
-            self.found.append(data)
+        if self._inside not in ("style", "script"):
+            self._line.append(data)
+
+    def handle_comment(self, data: str) -> None:
+        self.found.append(data)
+
+    def unknown_decl(self, data: str) -> None:  # a CDATA section
+        self.found.append(data)
+
+    def _end_line(self) -> None:
+        if line := "".join(self._line).strip():
+            self.found.append(line)
+        self._line.clear()
 
 
 def _pieces(name: str, text: str) -> Iterator[str]:
     if name.endswith((".json", ".sarif")):
-        yield from _strings(json.loads(text))
+        yield from _strings_and_names(json.loads(text))
     elif name.endswith((".html", ".xml")):
         page = _Texts()
         page.feed(text)
@@ -298,5 +362,6 @@ def write_shared(folder: Path, files: Mapping[str, str], sought: Sought, key: Ed
         shutil.rmtree(folder, ignore_errors=True)
         part.replace(folder)
     except OSError as fault:
-        shutil.rmtree(part, ignore_errors=True)
         raise DataError(f"{folder}: cannot be written ({fault.strerror}). Name another with --out.") from fault
+    finally:  # whatever went wrong, nothing half written stays
+        shutil.rmtree(part, ignore_errors=True)
