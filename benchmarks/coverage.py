@@ -222,5 +222,6 @@ ALL = {one.__name__: one for one in (rates, bounded, bootstrap, paired, contrast
 
 if __name__ == "__main__":
     for chosen in sys.argv[1:] or ALL:
-        print(f"\n{chosen}: {ALL[chosen].__doc__}\n| clusters | wrong at most | held | defined | width | fell short in |")
+        print(f"\n{chosen}: {ALL[chosen].__doc__}")
+        print("| clusters | wrong at most | held | defined | width | fell short in |")
         ALL[chosen]()

@@ -177,6 +177,8 @@ def audit(
         if budget is None:  # what is asked to explain is no part of the audit, and not of its time either
             found = found.model_copy(update={"explanations": reasons_of(suite.name, found.gates, seated, models)})
         told.append(found)
+    if watch is not None and stop == "top-up":
+        short += filter(None, (watch.unwatched(suite.name, suite.gates) for suite in told))
     result = Result(
         verdict=overall([gate for suite in told for gate in suite.gates]),
         model=describe(audited, spec),

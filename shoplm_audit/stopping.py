@@ -24,7 +24,7 @@ from shoplm_audit.errors import Unsupported
 from shoplm_audit.judging import Policy
 from shoplm_audit.observing import Sitting, cases_of
 from shoplm_audit.probes.blocks import blocks_of
-from shoplm_audit.results import StoppingResult
+from shoplm_audit.results import GateResult, StoppingResult
 from shoplm_audit.sequences import largest_cluster, sequence_of
 from shoplm_audit.types import Gate, Material, Metric, Suite, Verdict
 
@@ -93,6 +93,17 @@ class Watch:
         """Whether no gate needs more cases of this probe; one with a gate on a fixed number of cases needs all."""
         key = (sitting.suite, sitting.probe.name)
         return key in self.gates and key not in self.fixed and not self.undecided(sitting)
+
+    def unwatched(self, suite: str, gates: Sequence[GateResult]) -> str:
+        """A sentence on the undecided gates of a suite that keep a fixed number of cases; "" if there are none."""
+        watched = {f"{name}.{gate.id}" for (name, _), pairs in self.gates.items() for gate, _ in pairs}
+        count = sum(gate.verdict is Verdict.UNDECIDED and gate.id not in watched for gate in gates)
+        if not count:
+            return ""
+        return (
+            f"{suite}: undecided gates that keep a fixed number of cases and are not topped up: {count}. "
+            "A larger --limit asks more, in a run of its own."
+        )
 
     def told(self, sittings: Sequence[Sitting]) -> StoppingResult:
         """What a result says of it."""

@@ -188,15 +188,17 @@ def _constant(values: Floats) -> bool:
     return float(np.ptp(values)) <= 1e-12 * max(1.0, float(np.abs(values).max()))
 
 
-def _events(without: Floats) -> int:
+def _events(without: Floats, sizes: Floats) -> float:
     """How many clusters pull a statistic otherwise than most: up, down or nowhere; from its values without each (G,).
 
-    Of a column that is nearly always 0, or nearly always 1, these are the clusters in which it is not.
+    Of a column that is nearly always 0, or nearly always 1, these are the clusters in which it is not. Clusters of
+    unequal sizes, (G,), count by their rows: many small ones tell nothing of what a few large ones do.
     """
-    pull = without[np.isfinite(without)]
-    pull = pull - pull.mean() if pull.size else pull
-    ways = np.sign(np.where(np.abs(pull) <= 1e-9 * np.abs(pull).max(initial=0.0), 0.0, pull))
-    return pull.size - int(np.unique(ways, return_counts=True)[1].max(initial=0))
+    known = np.isfinite(without)
+    pull = without[known] - without[known].mean() if known.any() else without[known]
+    ways = np.sign(np.where(np.abs(pull) <= 1e-9 * np.abs(pull).max(initial=0.0), 0.0, pull)).astype(np.int64) + 1
+    most = float(np.bincount(ways, sizes[known]).max(initial=0.0))
+    return float(sizes[known].sum() - most) * float(sizes.sum() / (sizes**2).sum())
 
 
 def _percentiles(
@@ -250,14 +252,15 @@ def bootstrap(
     if len(sums) < MIN_CLUSTERS:
         return Interval(math.nan, math.nan, f"undefined below {MIN_CLUSTERS} clusters", len(sums))
     # Satterthwaite's degrees of freedom at the worst, where rows of a cluster say the same.
-    squares = np.unique(clusters, return_counts=True)[1].astype(np.float64) ** 2
-    equal = float(squares.sum() ** 2 / (squares**2).sum())
+    sizes = np.unique(clusters, return_counts=True)[1].astype(np.float64)
+    equal = float((sizes**2).sum() ** 2 / (sizes**4).sum())
     if equal < _MIN_EQUAL - 1e-9:
         few = f"undefined below {_MIN_EQUAL} equal clusters: these are unequal, and count as {equal:.0f}"
         return Interval(math.nan, math.nan, few, len(sums))
     total = sums.sum(axis=0, keepdims=True)
     value, without = float(statistic(total)[0]), statistic(total - sums)
-    if np.isfinite(without).any() and not _constant(without[np.isfinite(without)]) and _events(without) < MIN_EVENTS:
+    known = without[np.isfinite(without)]
+    if known.size and not _constant(known) and _events(without, sizes) < MIN_EVENTS - 1e-9:
         return Interval(math.nan, math.nan, f"undefined below {MIN_EVENTS} events", len(sums))
     return _percentiles(statistic(_resampled(sums, rng)), value, without, equal, confidence, method)
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import shlex
 import sys
+from collections import Counter
 from contextlib import ExitStack
 from dataclasses import dataclass
 from datetime import date
@@ -48,7 +49,7 @@ if TYPE_CHECKING:
     from shoplm_audit.engine import Stop
     from shoplm_audit.models.asking import Asked as AskedOf
     from shoplm_audit.plan import Plan
-    from shoplm_audit.results import AuditResult
+    from shoplm_audit.results import AuditResult, BaselineResult
     from shoplm_audit.types import Columns, Model
     from shoplm_audit.waivers import Waiver
 
@@ -158,19 +159,27 @@ class Release:
         """All of it, before a model is loaded.
 
         Raises:
-            ConfigError: waivers or a key that cannot be read.
+            ConfigError: waivers or a key that cannot be read, or a waiver of a gate that this audit does not have.
             DataError: no finished run as the baseline.
         """
+        from shoplm_audit.config import gates_of
         from shoplm_audit.evidence.files import load_run
         from shoplm_audit.signing import key_at_hand
         from shoplm_audit.waivers import read_waivers
 
         earlier = asked.config.baseline
+        signed = [] if asked.config.waivers is None else read_waivers(asked.config.waivers)
+        known = {f"{suite.name}.{gate.id}" for suite in asked.suites for gate in gates_of(suite, asked.policy.gates)}
+        unknown = sorted({one.gate for one in signed} - known)
+        if unknown:
+            raise ConfigError(
+                f'{asked.config.waivers}: this audit has no gate "{unknown[0]}". `report` shows their names.'
+            )
         return cls(
             stop,
             language,
             None if earlier is None else (earlier.resolve().name, load_run(earlier)),
-            [] if asked.config.waivers is None else read_waivers(asked.config.waivers),
+            signed,
             key_at_hand(sign_key),
         )
 
@@ -264,10 +273,26 @@ def _judged_before(folder: Path) -> bool:
 def _told(audited: AuditResult, folder: Path) -> None:
     from rich.console import Console
 
+    from shoplm_audit.rendering.masking import visible
     from shoplm_audit.rendering.terminal import print_summary
 
+    for one in audited.result.waivers:
+        typer.echo(f"waiver of {one.gate} by {visible(one.by)} until {one.until}: {one.state}")
+    if audited.result.baseline is not None:
+        typer.echo(_beside(audited.result.baseline))
     print_summary(audited, Console())
     typer.echo(f"{folder / 'report.html'}")
+
+
+def _beside(baseline: BaselineResult) -> str:
+    """What became of the gates' metrics since the baseline, in a line; the worse ones by name."""
+    from shoplm_audit.rendering.masking import visible
+
+    counts = Counter(change.verdict for change in baseline.changes)
+    said = ", ".join(f"{counts[one]} {one}" for one in ("worse", "undecided", "undefined", "no worse") if counts[one])
+    worse = [change.gate for change in baseline.changes if change.verdict == "worse"]
+    names = f" Worse: {', '.join(worse[:6])}{' ...' if len(worse) > 6 else ''}." if worse else ""
+    return f"beside {visible(baseline.run)}: of {len(baseline.changes)} gates' metrics {said}.{names}"
 
 
 def plan(

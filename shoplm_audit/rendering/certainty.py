@@ -6,6 +6,7 @@ sure_of(result, suite, rows, gate, estimate)[0] -> ("Independent cases (n)", "24
 from __future__ import annotations
 
 import math
+from typing import NamedTuple
 
 from scipy import special
 
@@ -15,9 +16,76 @@ from shoplm_audit.rendering.speaking import _, retold
 from shoplm_audit.rendering.telling import Rows
 from shoplm_audit.results import EstimateResult, GateResult, Result, SuiteResult
 
-__all__ = ["between", "beyond", "rule_of", "smallest_seen", "sure_of"]
+__all__ = ["Held", "between", "beyond", "false_alarm", "held_of", "how_sure", "rule_of", "smallest_seen", "sure_of"]
 
 _POINT = 100  # percentage points of 1
+_LOOKED = "Judged before on a fixed number of cases"  # how the note of a run begins that is a second look
+_ANY_TIME = "any stopping time"  # in the method of bounds that hold while answers come
+
+
+class Held(NamedTuple):
+    """At what confidence bounds hold: those that speak against the model, and those that speak for it."""
+
+    against: float
+    favour: float
+    any_time: bool = False
+
+
+def held_of(result: Result, estimate: EstimateResult | None = None) -> Held:
+    """What is in force for an estimate, or for the gates that were judged as answers came.
+
+    A gate that was judged on a fixed number of cases before has had two looks, whose errors add up.
+    """
+    told = result.stopping
+    early = told is not None and (estimate is None or _ANY_TIME in estimate.method)
+    if any(note.startswith(_LOOKED) for note in result.notes):
+        both = 2 * result.confidence - 1
+        return Held(both, both, early)
+    return Held(told.confidence if told and early else result.confidence, result.confidence, early)
+
+
+def how_sure(result: Result) -> str:
+    """What the intervals of a run mean, with what an early stop, more cases or an earlier look make of them."""
+    told, held = result.stopping, held_of(result)
+    plain = wording.within(held.favour if held.favour < result.confidence else result.confidence)
+    if held.favour < result.confidence:
+        return _("over both looks {within}", within=plain)
+    if told is None or not told.gates:
+        return plain
+    return _(
+        "of the {n} gates that were judged as answers came, the bound that a gate needs to pass holds at {favour} and "
+        "the one that it needs to fail at {against}, both at any time; of the other gates {within}",
+        n=told.gates,
+        favour=_share(held.favour),
+        against=_share(held.against),
+        within=plain,
+    )
+
+
+def false_alarm(result: Result, failed: bool) -> str:
+    """How often one gate is wrong at its limit, in a sentence: about failing where some failed, else about passing."""
+    held = held_of(result)
+    # Of the gates that were not judged as answers came, the fixed confidence is the weaker of the two.
+    least = min(held.favour, result.confidence)
+    if failed:
+        return _(
+            "For each gate: it fails only when its whole interval lies beyond the limit. Were its true value just at "
+            "the limit, that would happen in at most {n} of 100 runs.",
+            n=_of_hundred(least),
+        )
+    return _(
+        "For each gate: it passes only when its whole interval keeps the limit. Were its true value just beyond it, "
+        "that would happen in at most {n} of 100 runs.",
+        n=_of_hundred(least),
+    )
+
+
+def _share(confidence: float) -> str:
+    return f"{100 * confidence:.4g} %"
+
+
+def _of_hundred(confidence: float) -> str:
+    return f"{100 * (1 - confidence):.3g}"
 
 
 def smallest_seen(gate: GateResult, estimate: EstimateResult | None, confidence: float) -> str:
@@ -26,7 +94,8 @@ def smallest_seen(gate: GateResult, estimate: EstimateResult | None, confidence:
     Where the metric measured it itself, its own number; otherwise from the width of the interval, as if the value lay
     at the limit.
     """
-    if estimate is None or gate.burden == "refutation":
+    # The width of bounds that hold at any time says little of where an early stop would have led.
+    if estimate is None or gate.burden == "refutation" or _ANY_TIME in estimate.method:
         return ""
     measured = estimate.checks.get("smallest_failing")
     if measured is not None:
@@ -48,15 +117,26 @@ def _limit(value: float, metric: str) -> str:
     return wording.limit(float(f"{value:.2g}"), metric)
 
 
-def between(said: wording.Said | None, confidence: float) -> str:
+def between(said: wording.Said | None, gate: GateResult, held: Held) -> str:
     """The interval in a sentence; "" where a bound is undefined."""
     if said is None or _(wording.UNDEFINED) in (said.low, said.high):
         return ""
+    if held.any_time and held.against != held.favour:
+        above = gate.at_most is not None
+        low, high = (held.against, held.favour) if above else (held.favour, held.against)
+        return _(
+            "The true value is at least {low} with {sure_low} certainty and at most {high} with {sure_high}, both at "
+            "any time.",
+            low=said.low,
+            high=said.high,
+            sure_low=_share(low),
+            sure_high=_share(high),
+        )
     return _(
         "The true value lies between {low} and {high}, each bound with {sure} certainty.",
         low=said.low,
         high=said.high,
-        sure=f"{100 * confidence:.4g} %",
+        sure=_share(held.favour),
     )
 
 
@@ -117,21 +197,11 @@ def sure_of(
     counts = suite.counts
     seen = [row for probe, found in rows.items() if probe == estimate.probe for row in found]
     inside = [row for row in seen if all(row.case.of(k) == v for k, v in gate.slice.items())]
-    out = [(_("Independent cases (n)"), f"{estimate.n:,} · {retold(estimate.method)}")]
+    out = [(_("How the bounds were found"), retold(estimate.method))]
     if inside:
-        scored = [row for row in inside if row.status == "scored"]
-        clusters = len({row.case.cluster or row.case.id for row in scored})
-        out.append(
-            (
-                _("Coverage"),
-                _(
-                    "{scored} of {all} cases of this probe were scored, in {clusters} clusters.",
-                    scored=f"{len(scored):,}",
-                    all=f"{len(inside):,}",
-                    clusters=f"{clusters:,}",
-                ),
-            )
-        )
+        scored = sum(row.status == "scored" for row in inside)
+        words = _("{scored} of {all} cases of this probe were scored.", scored=f"{scored:,}", all=f"{len(inside):,}")
+        out.append((_("Coverage"), words))
     else:
         out.append(
             (
@@ -143,7 +213,7 @@ def sure_of(
                 ),
             )
         )
-    chance = f"{100 * (1 - result.confidence):.3g}"
+    chance = _of_hundred(held_of(result, estimate).against)
     out.append(
         (
             _("False alarm"),

@@ -7,19 +7,47 @@ A change that is no worse than its margin is "kept"; where its whole interval li
 
 from __future__ import annotations
 
+from collections.abc import Iterable, Mapping
 from typing import TYPE_CHECKING
 
 from shoplm_audit.rendering.speaking import _
 from shoplm_audit.rendering.terminal import _grid, _say, _text
 from shoplm_audit.rendering.wording import Said, in_percent, limit, said, slice_of
-from shoplm_audit.results import BaselineResult, ChangeResult, SliceChange
+from shoplm_audit.results import BaselineResult, ChangeResult, GateResult, SliceChange
 
 if TYPE_CHECKING:
     from rich.console import Console
 
-__all__ = ["difference_of", "part_of", "print_changes", "since", "verdict_of"]
+__all__ = [
+    "difference_of",
+    "margin_of",
+    "numbers_of",
+    "p_of",
+    "part_of",
+    "print_changes",
+    "since",
+    "verdict_of",
+    "worst_first",
+]
 
 _ORDER = ("worse", "undefined", "undecided", "better", "kept")
+# Since when, by what became of the gate: its value was beyond the limit before; it was not and the gate fails now; else.
+_OLD: Mapping[str, str] = {
+    "worse": "Its value was beyond the limit in {run} already, and became worse since.",
+    "better": "Its value was beyond the limit in {run} already, and became better since.",
+    "kept": "Its value was beyond the limit in {run} already; it became no worse than the margin allows.",
+    "undecided": "Its value was beyond the limit in {run} already; whether it became worse since is undecided.",
+}
+_NEW: Mapping[str, str] = {
+    "worse": "New since {run}: its value kept the limit then.",
+    "undecided": "Its value kept the limit in {run}, but these cases do not decide whether it became worse.",
+}
+_SINCE: Mapping[str, str] = {
+    "worse": "It became worse since {run}.",
+    "better": "It became better since {run}.",
+    "kept": "It became no worse since {run} than the margin allows.",
+    "undecided": "These cases do not decide whether it became worse since {run}.",
+}
 
 
 def verdict_of(change: ChangeResult) -> str:
@@ -43,27 +71,83 @@ def difference_of(change: ChangeResult | SliceChange, metric: str) -> str:
     return _("{difference} points", difference=f"{sign}{plain}") if points else f"{sign}{plain}"
 
 
-def since(change: ChangeResult, run: str) -> str:
-    """A sentence for the gate's card: since which run, from what to what, and in how many cases.
+def since(change: ChangeResult, run: str, gate: GateResult | None = None) -> str:
+    """Since when a gate stands as it does, in a sentence: new since the baseline, older than it, or no change seen.
 
     Args:
         change: of the gate.
         run: how the baseline is called.
+        gate: with the limits that the baseline's value is held against.
     """
+    name, kind = _text(run), verdict_of(change)
+    if kind == "undefined":
+        return _("It cannot be compared with {run}.", run=name)
+    beyond = gate is not None and _beyond(gate, change.first)
+    if beyond:
+        told = _OLD[kind]
+    elif gate is not None and str(gate.verdict) == "fail" and kind in ("worse", "undecided"):
+        told = _NEW[kind]
+    else:
+        told = _SINCE[kind]
+    return _(told, run=name)
+
+
+def numbers_of(change: ChangeResult, gates: int) -> str:
+    """The numbers behind a change: then, now, the difference beside its margin, p over all gates; "" where undefined.
+
+    Args:
+        change: of a gate.
+        gates: over how many the p-value was adjusted.
+    """
+    if change.difference is None:
+        return ""
     first, second = (said(value, None, None, change.metric).value for value in (change.first, change.second))
     told = _(
-        "since run {run}: {first} then, {second} now, {difference}",
-        run=_text(run),
+        "{first} then, {second} now: {difference}, the interval of this gate alone. Margin {margin}; p = {p} after "
+        "allowing for all {n} gates.",
         first=first,
         second=second,
         difference=difference_of(change, change.metric),
+        margin=margin_of(change),
+        p=p_of(change),
+        n=gates,
     )
     if change.only_first is None or change.only_second is None or change.better == "zero":
         return told
     worse, better = change.only_first, change.only_second
     if change.better == "lower":
         worse, better = better, worse
-    return told + _("; {worse} cases got worse, {better} better", worse=worse, better=better)
+    return told + _(" {worse} cases got worse, {better} better.", worse=worse, better=better)
+
+
+def margin_of(change: ChangeResult) -> str:
+    """How much worse is still acceptable, as in "2 points"."""
+    margin = limit(change.margin, change.metric).removesuffix(" %")
+    return _("{difference} points", difference=margin) if in_percent(change.metric) else margin
+
+
+def p_of(change: ChangeResult) -> str:
+    """The p-value after allowing for all gates."""
+    return _p(change.p_adjusted)
+
+
+def worst_first(changes: Iterable[ChangeResult]) -> list[ChangeResult]:
+    """The changes in the order in which they matter: worse before undecided, the clearest first."""
+    return sorted(
+        changes, key=lambda one: (_ORDER.index(verdict_of(one)), not one.gate, *_clearness(one), one.gate or one.metric)
+    )
+
+
+def _clearness(change: ChangeResult) -> tuple[float, float]:
+    adjusted = 1.0 if change.p_adjusted is None else change.p_adjusted
+    return adjusted, 1.0 if change.p_value is None else change.p_value
+
+
+def _beyond(gate: GateResult, value: float | None) -> bool:
+    if value is None:
+        return False
+    above = gate.at_most is not None and value > gate.at_most
+    return above or (gate.at_least is not None and value < gate.at_least)
 
 
 def part_of(part: SliceChange, metric: str) -> str:
@@ -85,10 +169,7 @@ def print_changes(baseline: BaselineResult, console: Console) -> None:
         baseline: what `compare` found.
         console: where to; a table when it is a terminal, plain lines when it is not.
     """
-    changes = sorted(
-        baseline.changes,
-        key=lambda one: (_ORDER.index(verdict_of(one)), not one.gate, 1.0 if one.p_value is None else one.p_value),
-    )
+    changes = worst_first(baseline.changes)
     heads = ["Verdict", "Gate or metric", "Before", "After", "Difference [low, high]", "Margin", "p adjusted", "n"]
     _grid(heads, [_row(change) for change in changes], console)
     for change in changes:
@@ -106,15 +187,14 @@ def print_changes(baseline: BaselineResult, console: Console) -> None:
 
 def _row(change: ChangeResult) -> list[str]:
     before, after = (said(value, None, None, change.metric).value for value in (change.first, change.second))
-    margin = limit(change.margin, change.metric).removesuffix(" %")
     return [
         verdict_of(change),
         change.gate or f"{change.suite}.{change.metric} (no gate)",
         before,
         after,
         difference_of(change, change.metric),
-        f"{margin} points" if in_percent(change.metric) else margin,
-        _p(change.p_adjusted),
+        margin_of(change),
+        p_of(change),
         f"{change.n}",
     ]
 

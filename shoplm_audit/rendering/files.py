@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shutil
 from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -18,6 +19,8 @@ if TYPE_CHECKING:
 
 __all__ = ["FORMS", "render", "write_all"]
 
+# What `report` made of an earlier result in this folder would speak of another one.
+_FROM_BEFORE = ("report.sarif", "modelcard.md", "dossier.html")
 FORMS = {"html": "report.html", "junit": "junit.xml"}
 
 
@@ -48,6 +51,10 @@ def write_all(
     """
     write_run(folder, audited, keeper.exchanges, meta, keeper.basis)
     try:
+        for name in _FROM_BEFORE:
+            (folder / name).unlink(missing_ok=True)
+        for shared in folder.glob("shared-*/manifest.json"):
+            shutil.rmtree(shared.parent)
         for form, name in FORMS.items():
             text = render(form, audited, meta.get("banner", ""), meta.get("language", "en"))
             (folder / name).write_text(text, encoding="utf-8")

@@ -49,7 +49,8 @@ def _name(result: Result) -> str:
 def _evaluations(result: Result, suite: SuiteResult) -> list[EvalResult]:
     from huggingface_hub import EvalResult
 
-    gates = {(gate.metric, *sorted(gate.slice.items())): gate for gate in suite.gates}
+    gates = {_key(gate): gate for gate in suite.gates}
+    gated = {gate.metric for gate in suite.gates}
     return [
         EvalResult(
             task_type="text-generation",
@@ -58,12 +59,16 @@ def _evaluations(result: Result, suite: SuiteResult) -> list[EvalResult]:
             metric_type=_text(estimate.metric),
             metric_name=_text(" in ".join(filter(None, (label(estimate.metric), slice_of(estimate.slice))))),
             metric_value=estimate.value,
-            metric_args=_arguments(result, estimate, gates.get((estimate.metric, *sorted(estimate.slice.items())))),
+            metric_args=_arguments(result, estimate, gates.get(_key(estimate))),
             verified=False,
         )
         for estimate in suite.estimates
-        if estimate.value is not None
+        if estimate.value is not None and (_key(estimate) in gates or (not estimate.slice and estimate.metric in gated))
     ]
+
+
+def _key(one: EstimateResult | GateResult) -> tuple[object, ...]:
+    return (one.metric, *sorted(one.slice.items()))
 
 
 def _dataset(suite: SuiteResult, estimate: EstimateResult) -> str:

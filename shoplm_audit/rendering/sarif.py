@@ -103,6 +103,7 @@ def render_sarif(audit: AuditResult) -> str:
             "fingerprint": visible(result.model.fingerprint),
             "seed": result.seed,
             "intervals": within(result.confidence),
+            "cannot_tell": {suite.name: _text(suite.cannot_tell) for suite in result.suites if suite.cannot_tell},
         },
     }
     if clauses:
@@ -151,7 +152,12 @@ def _add_changes(log: _Log, baseline: BaselineResult) -> None:
         rule = "baseline.worse"
         log.rules.setdefault(
             rule,
-            _descriptor(rule, "Worse than the baseline", "Paired by case; the whole interval lies beyond the margin."),
+            _descriptor(
+                rule,
+                "Worse than the baseline",
+                "Paired by case; the whole interval lies beyond the margin.",
+                f"The baseline's run is {baseline.run}.",
+            ),
         )
         told = f"{change.gate} is worse than in {baseline.run}: {change.first} became {change.second}"
         more = {
@@ -271,8 +277,7 @@ def _region(text: str, start: int, end: int) -> _Json:
 
 def _rule(log: _Log, rule: str, name: str, text: str, suite: SuiteResult) -> None:
     clauses = sorted({one for gate in suite.gates if rule == f"{suite.name}.{gate.metric}" for one in gate.clauses})
-    limits = f" What this suite cannot tell: {suite.cannot_tell}" if suite.cannot_tell else ""
-    made = _descriptor(rule, name, text, f"{text}{limits}")
+    made = _descriptor(rule, name, text, f"What this cannot tell: the run's properties, cannot_tell.{suite.name}.")
     if clauses:
         made["relationships"] = [
             {"target": {"id": _text(one), "index": log.clauses.index(one), "toolComponent": _CLAUSES}}
@@ -281,12 +286,12 @@ def _rule(log: _Log, rule: str, name: str, text: str, suite: SuiteResult) -> Non
     log.rules.setdefault(rule, made)
 
 
-def _descriptor(rule: str, name: str, text: str, help_text: str = "") -> _Json:
+def _descriptor(rule: str, name: str, text: str, help_text: str) -> _Json:
     return {
         "id": _text(rule),
         "shortDescription": {"text": _message(name)},
         "fullDescription": {"text": _message(text)},
-        "help": {"text": _message(help_text or text)},
+        "help": {"text": _message(help_text)},
     }
 
 
