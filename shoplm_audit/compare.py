@@ -16,10 +16,11 @@ from numpy.typing import NDArray
 
 from shoplm_audit.engine import suites_of
 from shoplm_audit.errors import DataError
-from shoplm_audit.margins import default_margin, implied_p, paired_bounds, paired_p
+from shoplm_audit.margins import default_margin, flipped_p, implied_p, paired_bounds, paired_p, sequential_p
 from shoplm_audit.multiplicity import benjamini_hochberg, holm
 from shoplm_audit.pairing import Pair, pairs_of
 from shoplm_audit.results import AuditResult, BaselineResult, ChangeResult
+from shoplm_audit.sequences import difference_sequence_of
 from shoplm_audit.slicing import Fall, explained
 from shoplm_audit.types import Estimate, Floats, Suite
 from shoplm_audit.uncertainty import mcnemar_p
@@ -75,7 +76,7 @@ def compare(
     """
     loaded = suites_of(list(suites))
     pairs, notes = pairs_of(first, second, loaded)
-    return _baseline(first, second, pairs, notes, [_margin(pair, margins or {}, margin) for pair in pairs])
+    return _baseline(first, second, pairs, notes, _margins(pairs, margins or {}, margin, notes))
 
 
 def changes_of(
@@ -90,16 +91,17 @@ def changes_of(
     "worse": the worsening is larger than the margin, at the confidence of the second run for all gates together (Holm
     1979). "no worse": its whole interval is within the margin. No adjustment is due there, since a release is no worse
     only if every gate is. All else is "undecided". Shares of independent cases are tested exactly (McNemar 1947; with
-    a margin Berger and Boos 1994), the rest by the metric's own paired difference over clusters. A metric that is best
-    at zero is worse when it lies further from zero. Where a mean of values with known ends fell, the parts of the cases
-    that explain it are told.
+    a margin Tango 1998, Berger and Boos 1994), the rest by the metric's own paired difference over clusters, and means
+    by changing the signs of clusters too. Where a run stopped on what it saw, means of values with known ends are
+    compared by bounds that hold whenever it did; other metrics stay undecided. A metric that is best at zero is worse
+    when it lies further from zero. Where a mean of values with known ends fell, the parts that explain it are told.
 
     Args:
         first: the baseline.
         second: the candidate; its gates are the policy.
         suites: names or folders of the suites that both were made with.
         margins: by gate id, "suite.metric" or metric: how much worse is still acceptable, in the metric's unit. Unless
-            given it is 0.02 for shares and what lies between 0 and 1, else 0.
+            given it is 0.02 for shares and contrasts of them, else 0 (`margins.default_margin`).
         run: how reports call the baseline; its model's name unless given.
 
     Raises:
@@ -110,16 +112,27 @@ def changes_of(
     gates = [pair for pair in pairs if pair.gate]
     if pairs and not gates:
         notes.append("No gate was measured in both runs.")
-    stated = [_margin(pair, margins or {}, None) for pair in gates]
+    stated = _margins(gates, margins or {}, None, notes)
     found = _baseline(first, second, gates, notes, stated, anything=bool(pairs))
     return found.model_copy(update={"run": run or found.run})
 
 
-def _margin(pair: Pair, stated: Mapping[str, float], every: float | None) -> float:
-    for key in (pair.gate, f"{pair.suite}.{pair.metric.name}", pair.metric.name):
-        if key in stated:
-            return stated[key]
-    return default_margin(pair.metric) if every is None else every
+def _margins(pairs: Sequence[Pair], stated: Mapping[str, float], every: float | None, notes: list[str]) -> list[float]:
+    """The margin of each pair; a note tells of gates whose unit leaves them none."""
+    found, unknown = [], []
+    for pair in pairs:
+        keys = [key for key in (pair.gate, f"{pair.suite}.{pair.metric.name}", pair.metric.name) if key in stated]
+        if keys or every is not None:
+            found.append(stated[keys[0]] if keys else every or 0.0)
+            continue
+        found.append(default_margin(pair.metric, pair.old))
+        unknown += [pair.gate] if pair.gate and not found[-1] else []
+    if unknown:
+        notes.append(
+            f"No margin is known in the unit of {', '.join(sorted(unknown))}: with one of 0 they can be worse or "
+            "undecided, but hardly ever no worse. State one."
+        )
+    return found
 
 
 def _baseline(
@@ -201,6 +214,8 @@ def _found(pair: Pair, margin: float, confidence: float, tests: int) -> _Found:
     if pair.undefined:
         nan = math.nan
         return _Found(Estimate(pair.after.value - pair.before.value, nan, nan, len(pair.old), pair.undefined))
+    if pair.largest:
+        return _stopped(pair, margin, confidence)
     rows = _rows(pair)
     changed = None
     if rows is not None and set(np.unique(rows[0])) | set(np.unique(rows[1])) <= {0.0, 1.0}:
@@ -213,10 +228,12 @@ def _found(pair: Pair, margin: float, confidence: float, tests: int) -> _Found:
     lows, highs = _worsenings(pair, difference)
     p = _largest(lows, margin, confidence)
     if p <= 1 - confidence and tests > 1:
-        # What a bound implies far beyond its own level depends on a bell shape; so the bound of that level is taken.
+        # What a bound implies far beyond its own level depends on a bell shape, and a bound of that level on resamples
+        # that are rarely drawn: neither alone is to be believed there.
         level = 1 - (1 - confidence) / tests
-        p = _largest(_worsenings(pair, pair.difference(level))[0][:1], margin, level)
-        p = max(p, _largest(lows[1:], margin, confidence)) if lows[1:] else p
+        p = max(p, _largest(_worsenings(pair, pair.difference(level))[0][:1], margin, level))
+        if worsening is not None:
+            p = max(p, flipped_p(worsening, pair.old.clusters, margin, np.random.default_rng(pair.own_seed)))
     most = float(np.max([one.high for one in highs]))
     if (
         math.isnan(most)
@@ -228,6 +245,26 @@ def _found(pair: Pair, margin: float, confidence: float, tests: int) -> _Found:
         difference = replace(difference, method="undecided: no case differs, and nothing bounds what others would show")
         most = math.inf
     return _Found(difference, p, _largest(lows, 0.0, confidence), most, changed, worsening)
+
+
+def _stopped(pair: Pair, margin: float, confidence: float) -> _Found:
+    """What a pair says where the number of its cases hung on their answers, so that no ordinary bound holds."""
+    told = None
+    if pair.metric.better != "zero":
+        told = difference_sequence_of(pair.metric, pair.old, pair.new, pair.largest, confidence)
+    value, bounded = pair.after.value - pair.before.value, pair.metric.bounded
+    if told is None or bounded is None or math.isnan(told.low) or not math.isclose(told.value, value, abs_tol=1e-9):
+        why = "undecided: a run stopped on what it saw, and this metric's bounds are for a fixed number of cases"
+        return _Found(Estimate(value, math.nan, math.nan, len(pair.old), why), most=math.inf)
+    changes = bounded.values(pair.new) - bounded.values(pair.old)
+    inside = ~np.isnan(changes)
+    sign, span = (-1 if pair.metric.better == "higher" else 1), bounded.top - bounded.bottom
+    worsening = sign * changes[inside]
+    p, alone = (
+        sequential_p(worsening, pair.old.clusters[inside], limit, span, pair.largest) for limit in (margin, 0.0)
+    )
+    most = told.high if sign > 0 else -told.low
+    return _Found(told, p, alone, most, None, worsening if inside.all() else None)
 
 
 def _rows(pair: Pair) -> tuple[Floats, Floats] | None:

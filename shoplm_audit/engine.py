@@ -23,7 +23,16 @@ from shoplm_audit.errors import ConfigError
 from shoplm_audit.judging import Policy, in_families, judge, overall
 from shoplm_audit.models.load import load_model
 from shoplm_audit.models.remembered import Remembered
-from shoplm_audit.observing import EVERYTHING, Progress, Quiet, Sitting, material_of, observe_all, sittings_of
+from shoplm_audit.observing import (
+    EVERYTHING,
+    Progress,
+    Quiet,
+    Sitting,
+    failed_trials,
+    material_of,
+    observe_all,
+    sittings_of,
+)
 from shoplm_audit.probes.driving import Exchange
 from shoplm_audit.prompts import Prompts
 from shoplm_audit.reasons import reasons_of
@@ -155,7 +164,7 @@ def audit(
         if role in named and named[role].fingerprint == audited.fingerprint != "":
             raise ConfigError(f'the model for the role "{role}" has the weights of the audited one: name another.')
     material = material_of(named, dict(data or {}), prompts, seed, limit)
-    watch = Watch(loaded, policy) if stop != "fixed" else None
+    watch = Watch(loaded, policy, seed) if stop != "fixed" else None
     sittings = sittings_of(loaded, material, policy.scope, limited=budget is not None or stop == "early")
     short = _observed(sittings, models, material, progress, (budget, stop, watch))
     tested = {(sitting.suite, sitting.probe.name): sitting for sitting in sittings if not sitting.reason}
@@ -186,7 +195,7 @@ def audit(
         confidence=policy.confidence,
         suites=told,
         notes=_notes(named, policy, told, sittings) + short + _unasked(named, sittings),
-        stopping=None if watch is None else watch.told(sittings),
+        stopping=None if watch is None else watch.told(sittings, told),
         environment=environment(audited),
         seconds=round(time.perf_counter() - started, 3),
     )
@@ -285,18 +294,6 @@ def judged(suite: Suite, sittings: Sequence[Sitting], basis: Basis) -> SuiteResu
         not_tested={sitting.probe.name: sitting.reason for sitting in sittings if sitting.reason},
         source={sitting.probe.name: _source(basis.own) for sitting in sittings if not sitting.reason},
     )
-
-
-def failed_trials(sitting: Sitting, metric: Metric, seed: int) -> dict[str, str]:
-    """In which languages a metric failed its own test on the cases' references, and how."""
-    if metric.trial is None:
-        return {}
-    failures, cases = {}, [row.case for row in sitting.observations]
-    for language in sorted({case.language for case in cases}):
-        rng = np.random.default_rng([seed, zlib.crc32(f"{metric.name}/{language}".encode())])
-        if failure := metric.trial([case for case in cases if case.language == language], rng):
-            failures[language] = failure
-    return failures
 
 
 def _untrusted(failures: Mapping[str, str], *, whole: bool) -> str:

@@ -23,9 +23,9 @@ from shoplm_audit.errors import ConfigError, Unsupported
 from shoplm_audit.probes.blocks import blocks_of
 from shoplm_audit.probes.driving import Exchange, observe
 from shoplm_audit.prompts import Prompts
-from shoplm_audit.types import Case, Generate, Material, Model, Observation, Observations, Probe, Prompt, Suite
+from shoplm_audit.types import Case, Generate, Material, Metric, Model, Observation, Observations, Probe, Prompt, Suite
 
-__all__ = ["Progress", "Quiet", "Sitting", "cases_of", "material_of", "observe_all", "sittings_of"]
+__all__ = ["Progress", "Quiet", "Sitting", "cases_of", "failed_trials", "material_of", "observe_all", "sittings_of"]
 
 # What `Probe.must_read` says where all that is asked has to be read.
 EVERYTHING = "everything"
@@ -195,6 +195,18 @@ def _cut_off(exchange: Exchange, fact: str, cases: Sequence[Case], models: Mappi
     wanted = request.prompt.turns[-1].text if fact == EVERYTHING else case.of(fact)
     wanted, read = ("".join(text.split()) for text in (wanted, reads(request)))
     return wanted not in read
+
+
+def failed_trials(sitting: Sitting, metric: Metric, seed: int) -> dict[str, str]:
+    """In which languages a metric failed its own test on the cases' references, and how."""
+    if metric.trial is None:
+        return {}
+    failures, cases = {}, [row.case for row in sitting.observations]
+    for language in sorted({case.language for case in cases}):
+        rng = np.random.default_rng([seed, zlib.crc32(f"{metric.name}/{language}".encode())])
+        if failure := metric.trial([case for case in cases if case.language == language], rng):
+            failures[language] = failure
+    return failures
 
 
 def sittings_of(

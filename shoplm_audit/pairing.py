@@ -16,10 +16,10 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from shoplm_audit.engine import failed_trials
 from shoplm_audit.errors import DataError
-from shoplm_audit.observing import Sitting
+from shoplm_audit.observing import Sitting, failed_trials
 from shoplm_audit.results import AuditResult, GateResult, SuiteResult
+from shoplm_audit.sequences import largest_cluster
 from shoplm_audit.types import Case, Estimate, Metric, Observations, Probe, Suite, Verdict
 
 __all__ = ["Pair", "pairs_of"]
@@ -37,6 +37,7 @@ class Pair:
         before, after: what each run made of them.
         seed: of resamples.
         undefined: why nothing can be said, or "".
+        largest: the most rows of a cluster, where a run stopped on what it saw; 0 where the number of cases was fixed.
     """
 
     suite: str
@@ -49,6 +50,7 @@ class Pair:
     after: Estimate
     seed: int
     undefined: str = ""
+    largest: int = 0
 
     def difference(self, confidence: float, rows: NDArray[np.int64] | None = None) -> Estimate:
         """The metric's own paired difference, the candidate minus the baseline; of some rows, if they are named."""
@@ -87,6 +89,11 @@ def _known_before(first: AuditResult, second: AuditResult) -> Iterator[str]:
         yield "Both runs audited the same weights."
     if old.confidence != new.confidence:
         yield f"The runs have other confidences ({old.confidence:g}, {new.confidence:g}); the second's is used."
+    if old.stopping or new.stopping:
+        yield (
+            "A run stopped on what it saw: means of values with known ends are compared by bounds that hold whenever "
+            "it stopped, other metrics not at all."
+        )
     if old.seed != new.seed:
         yield f"The runs have other seeds ({old.seed}, {new.seed})."
     made = [
@@ -128,8 +135,8 @@ def _of_probe(
     suite = results[0].name
     metrics = {metric.name for metric in probe.metrics}
     mine = [gate for gate in gates if gate.metric in metrics]
-    seen = [run.observations.get((suite, probe.name)) for run in runs]
-    if seen[0] is None or seen[1] is None:
+    seen = [run.observations[suite, probe.name] for run in runs if (suite, probe.name) in run.observations]
+    if len(seen) < len(runs):
         if mine:
             notes.append(f"Not tested in both runs, so not compared: {', '.join(gate.id for gate in mine)}.")
         return
@@ -139,13 +146,18 @@ def _of_probe(
     if undefined:
         notes.append(f"{suite}/{probe.name}: {undefined}; what it measures cannot be compared.")
     confidence, seed = runs[1].result.confidence, runs[1].result.seed
+    stopped = any(run.result.stopping is not None for run in runs)
+
+    def within(case: Case, inside: Slice) -> bool:
+        return all(case.of(key) == value for key, value in inside.items())
+
     for metric in probe.metrics:
         failures = failed_trials(Sitting.seen(suite, probe, old.rows, 0, len(old)), metric, runs[0].result.seed)
         for gate, inside in [(gate.id, gate.slice) for gate in mine if gate.metric == metric.name] or [("", {})]:
             rows = [
                 number
                 for number, row in enumerate(old)
-                if row.case.language not in failures and all(row.case.of(key) == value for key, value in inside.items())
+                if row.case.language not in failures and within(row.case, inside)
             ]
             before, after = old.take(rows), new.take(rows)
 
@@ -160,7 +172,11 @@ def _of_probe(
             first, second = made(results[0], before), made(results[1], after)
             invalid = next((one.note for one in (first, second) if one.note.startswith("invalid")), "")
             why = undefined or invalid or ("" if rows else "there are no such cases")
-            yield Pair(suite, gate, inside, metric, before, after, first, second, seed, why)
+            largest = 0
+            if stopped:
+                planned = [row.case for run in seen for row in run if within(row.case, inside)]
+                largest = largest_cluster(metric, list({case.id: case for case in planned}.values()))
+            yield Pair(suite, gate, inside, metric, before, after, first, second, seed, why, largest)
 
 
 def _estimate_in(result: SuiteResult, metric: str, inside: Slice) -> Estimate | None:

@@ -15,8 +15,9 @@ and have wider intervals, so they see less, and give fewer false alarms. Where a
 clusters, a draw would be mostly copies: all of them stay, and rounds differ there only in which are spoiled.
 
 What is left out: rounds vary as far as the observed cases do, so a fault that shows in no observed case cannot show,
-and rates are those of one set of cases. Doses below one at which no round saw the fault are not tried. Of a family of
-gates, those that are not there for the fault are taken as the unspoiled model left them in that round.
+and rates are those of one set of cases. Doses below one that the gate does not see (upper bound below 80 %) are not
+tried. Of a family of gates, those that are not there for the fault are taken as the unspoiled model left them in that
+round.
 """
 
 from __future__ import annotations
@@ -33,21 +34,23 @@ from numpy.typing import NDArray
 from shoplm_audit import uncertainty
 from shoplm_audit.config import gates_of, scoped_out
 from shoplm_audit.data.records import Record
-from shoplm_audit.engine import failed_trials, suites_of
+from shoplm_audit.engine import suites_of
 from shoplm_audit.errors import ConfigError
 from shoplm_audit.judging import Policy, in_families, judge
-from shoplm_audit.observing import Progress, Quiet, Sitting, material_of, observe_all, sittings_of
+from shoplm_audit.observing import Progress, Quiet, Sitting, failed_trials, material_of, observe_all, sittings_of
 from shoplm_audit.prompts import Prompts
 from shoplm_audit.saboteurs.catalogue import FAULTS, Fault
 from shoplm_audit.types import Estimate, Gate, Metric, Model, Observation, Observations, Suite, Verdict
 
-__all__ = ["DOSES", "ROUNDS", "GateProof", "Proof", "Sighting", "prove"]
+__all__ = ["DOSES", "ROUNDS", "GateProof", "Proof", "Rate", "Sighting", "prove", "rounds_checked", "verdict_of"]
 
 DOSES = (0.05, 0.1, 0.2, 0.5, 1.0)
-ROUNDS = 40
+ROUNDS = 60  # no false alarm in 59 has an upper bound of 5 %
+FEWEST = 20
 SEEN = 0.8  # the share of rounds in which a gate has to fail for a fault to count as seen
 ALARMS = 0.05  # the share of rounds in which a gate may fail without a fault
 CONFIDENCE = 0.95  # of each bound of a rate over rounds
+_NEAR = "The model is near or over this limit without an added fault, so none can be told from its own: it failed in"
 _FEW = 6  # clusters of a language and group below which all of them stay
 _KEPT = 1 - math.exp(-1)  # of the clusters in a draw without copies: as many as differ in one with them
 
@@ -67,6 +70,11 @@ class Rate:
         """The rate of so many hits."""
         return cls(hits, rounds, hits / rounds, *uncertainty.clopper_pearson(hits, rounds, CONFIDENCE))
 
+    @property
+    def told(self) -> str:
+        """The rate in words: "1 of 60 rounds [0.1%, 7.7%]"."""
+        return f"{self.hits} of {self.rounds} rounds [{self.low:.1%}, {self.high:.1%}]"
+
 
 @dataclass(frozen=True, slots=True)
 class Sighting:
@@ -75,8 +83,8 @@ class Sighting:
     Attributes:
         fault: its name.
         words: what the model does, in English and in Chinese.
-        doses: (dose, share of rounds); None below a dose at which no round saw it.
-        smallest: the smallest dose from which on at least 80 % of rounds saw it, or None.
+        doses: (dose, share of rounds); None below a dose at which the upper bound of the share is below 80 %.
+        smallest: the smallest dose from which on the lower bound of the share is at least 80 %, or None.
         untried: why the fault could not be tried, or "".
     """
 
@@ -94,9 +102,9 @@ class GateProof:
     Attributes:
         id: "suite.gate".
         metric, slice: what it judges.
-        found: "sees" every fault that was tried on it, is "blind" to one at the largest dose, gives false "alarms", or
-            is "untried".
-        why: of "untried", the reason.
+        found: "sees" every fault that was tried on it, and is quiet without one; is "blind" to one at the largest dose;
+            gives false "alarms"; it is "unshown" which, as a bound leaves it open; or is "untried".
+        why: of "unshown" and "untried", the reason.
         alarms: how often it failed without a fault; None where it was not tested.
         sightings: by fault.
     """
@@ -132,9 +140,9 @@ class Proof:
 
     @property
     def exit_code(self) -> int:
-        """1: a gate is blind or gives false alarms; 3: one was not tried; else 0."""
+        """1: a gate is blind or gives false alarms; 3: of one that is not shown, or it was not tried; else 0."""
         found = {gate.found for gate in self.gates}
-        return 1 if found & {"blind", "alarms"} else 3 if "untried" in found or not found else 0
+        return 1 if found & {"blind", "alarms"} else 0 if found == {"sees"} else 3
 
     def plain(self) -> dict[str, Any]:
         """Plain data, as `prove.json` holds it."""
@@ -166,10 +174,10 @@ def prove(
         suites: names of built-in suites, or suites.
         spoil: from a fault to the model that has it in every case.
         catalogue: the faults; those of other suites are left aside.
-        known_honest: whether the model is known to have no fault. Of another one, gates that it fails as it is are not
-            tried, for there is nothing left for them to see.
+        known_honest: whether the model is known to have no fault. Of another one no failed gate is a false alarm: gates
+            that it fails as it is are not tried.
         doses: shares of clusters that are spoiled, each above 0 and at most 1.
-        rounds: how many audits are replayed for each dose.
+        rounds: how many audits are replayed for each dose, at least 20.
         seed: decides cases and every draw of the rounds.
         limit: the most cases of a probe.
         data: the user's own records by kind.
@@ -185,8 +193,7 @@ def prove(
     graded = tuple(sorted(set(doses)))
     if not graded or not all(0 < dose <= 1 for dose in graded):
         raise ConfigError(f'doses are "{", ".join(map(str, doses))}": each has to be above 0 and at most 1.')
-    if rounds < 1:
-        raise ConfigError(f'rounds is "{rounds}": it has to be at least 1.')
+    rounds_checked(rounds)
     policy, progress, loaded = policy or Policy(), progress or Quiet(), suites_of(suites)
     named = {**(roles or {}), "model": model}
     material = material_of(named, dict(data or {}), prompts or Prompts(), seed, limit)
@@ -219,6 +226,20 @@ def prove(
         tuple(gates),
         any_alarm,
     )
+
+
+def rounds_checked(rounds: int) -> int:
+    """The number of rounds, if it is enough.
+
+    Raises:
+        ConfigError: it is not.
+    """
+    if rounds < FEWEST:
+        raise ConfigError(
+            f'rounds is "{rounds}": with fewer than {FEWEST} replayed audits nothing is shown of a gate. Give 59 or '
+            f"more (default: {ROUNDS}): no false alarm in fewer leaves it open whether there are more than 5 %."
+        )
+    return rounds
 
 
 @dataclass(frozen=True, slots=True)
@@ -417,7 +438,7 @@ class _Trial:
             self.once[metric] = self.once[metric] or self._compares(metric, spoiled[self._probe(metric)])
         tried: list[float] = []
         for dose in sorted(doses, reverse=True):
-            left = [g for g in gates if g.id not in untried and all(rate.hits for rate in hits[g.id].values())]
+            left = [g for g in gates if g.id not in untried and all(rate.high >= SEEN for rate in hits[g.id].values())]
             if not left:
                 break
             count = dict.fromkeys((gate.id for gate in left), 0)
@@ -454,37 +475,46 @@ class _Trial:
     def told(self, gate: Gate, sightings: Sequence[Sighting], calm: Sequence[_Round], known_honest: bool) -> GateProof:
         """All that is known of one gate."""
         sitting = self.sittings[gate.metric]
-        tried = [one for one in sightings if not one.untried]
         tested = not sitting.reason and self._probe(gate.metric) in self.seats
         alarms = Rate.of(sum(one.failed[gate.id] for one in calm), len(calm)) if tested else None
-        found, why = "sees", ""
-        if not tested:
+        if alarms is None:
             found, why = "untried", f"Not tested: {sitting.reason or 'there are no such cases'}."
         elif sitting.unread:
             found, why = "untried", "What was asked was cut off to fit the model's context."
-        elif not known_honest and alarms is not None and alarms.value > 0.5:
-            found, why = "untried", "The model fails this gate as it is: no fault can be told from its own."
-        elif alarms is not None and alarms.low > ALARMS:
-            found = "alarms"
-        elif not tried:
-            said = sightings[0].untried if sightings else "the catalogue has no fault that this gate is there for"
-            found, why = "untried", f"{said[:1].upper()}{said[1:]}."
-        elif any(_top(one) < SEEN for one in tried):
-            found = "blind"
+        else:
+            found, why = verdict_of(sightings, alarms, known_honest=known_honest)
         return GateProof(
             f"{self.suite.name}.{gate.id}", gate.metric, dict(gate.slice), found, why, alarms, tuple(sightings)
         )
 
 
-def _top(sighting: Sighting) -> float:
-    last = sighting.doses[-1][1]
-    return last.value if last is not None else 0.0
+def verdict_of(sightings: Sequence[Sighting], alarms: Rate, *, known_honest: bool) -> tuple[str, str]:
+    """What is found of a gate by the bounds of its rates, and why where it is open or untried (see `GateProof`)."""
+    tops = [top for one in sightings if (top := _top(one)) is not None]
+    if alarms.low > ALARMS:
+        return ("alarms", "") if known_honest else ("untried", f"{_NEAR} {alarms.told}.")
+    if not tops:
+        said = sightings[0].untried if sightings else "the catalogue has no fault that this gate is there for"
+        return "untried", f"{said[:1].upper()}{said[1:]}."
+    least = min(tops, key=lambda top: top.low)
+    if least.high < SEEN:
+        return "blind", ""
+    left = []
+    if least.low < SEEN:
+        left.append(f"At the largest dose it failed in {least.told}: at least {SEEN:.0%} are not shown.")
+    if alarms.high > ALARMS:
+        left.append(f"Without a fault it failed in {alarms.told}: at most {ALARMS:.0%} are not shown.")
+    return ("unshown" if left else "sees"), " ".join(left)
+
+
+def _top(sighting: Sighting) -> Rate | None:
+    return sighting.doses[-1][1] if sighting.doses else None
 
 
 def _smallest(rates: Mapping[float, Rate]) -> float | None:
     found = None
     for dose in sorted(rates, reverse=True):
-        if rates[dose].value < SEEN:
+        if rates[dose].low < SEEN:
             break
         found = dose
     return found

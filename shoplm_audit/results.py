@@ -222,7 +222,7 @@ class Result(_Strict):
     verdict: Literal["pass", "fail", "undecided"]
     model: ModelResult
     seed: int
-    confidence: float
+    confidence: float = Field(gt=0.5, lt=1)
     suites: list[SuiteResult]
     notes: list[str] = Field(default=[], description="What a reader has to know first; printed in the report's head.")
     baseline: BaselineResult | None = None

@@ -22,11 +22,11 @@ import numpy as np
 from shoplm_audit.config import gates_of, scoped_out
 from shoplm_audit.errors import Unsupported
 from shoplm_audit.judging import Policy
-from shoplm_audit.observing import Sitting, cases_of
+from shoplm_audit.observing import Sitting, cases_of, failed_trials
 from shoplm_audit.probes.blocks import blocks_of
-from shoplm_audit.results import GateResult, StoppingResult
+from shoplm_audit.results import GateResult, StoppingResult, SuiteResult
 from shoplm_audit.sequences import largest_cluster, sequence_of
-from shoplm_audit.types import Gate, Material, Metric, Suite, Verdict
+from shoplm_audit.types import Gate, Material, Metric, Observations, Suite, Verdict
 
 __all__ = ["Watch", "top_up"]
 
@@ -44,10 +44,12 @@ class Watch:
     Args:
         suites: of the audit.
         policy: limits, scope and confidence; the error is split over the gates that are watched.
+        seed: of the audit.
     """
 
     suites: Sequence[Suite]
     policy: Policy
+    seed: int = 0
     gates: dict[tuple[str, str], list[tuple[Gate, Metric]]] = field(default_factory=dict)
     fixed: set[tuple[str, str]] = field(default_factory=set)
     largest: dict[str, int] = field(default_factory=dict)
@@ -80,14 +82,27 @@ class Watch:
 
     def undecided(self, sitting: Sitting) -> list[Gate]:
         """The watched gates of a probe that what was seen so far does not decide."""
-        found = []
-        for gate, metric in self.gates.get((sitting.suite, sitting.probe.name), []):
-            largest = self.largest[f"{sitting.suite}.{metric.name}"]
-            rows = sitting.observations.where(**gate.slice)
-            estimate = sequence_of(metric, rows, largest, self.policy.confidence, against=self.confidence)
-            if estimate is None or gate.judge(estimate) not in (Verdict.PASS, Verdict.FAIL):
-                found.append(gate)
-        return found
+        pairs = self.gates.get((sitting.suite, sitting.probe.name), [])
+        return [gate for gate, metric in pairs if not self._decided(sitting, gate, metric)]
+
+    def _decided(self, sitting: Sitting, gate: Gate, metric: Metric) -> bool:
+        if sitting.unread:  # its numbers are invalid, and more cases would not mend that
+            return False
+        rows = sitting.observations
+        if not self._clear(sitting, gate, metric, rows):
+            return False
+        if metric.trial is None:
+            return True
+        # What the metric cannot judge in a language does not count: tried only now, since a trial takes its time.
+        failures = failed_trials(sitting, metric, self.seed)
+        kept = Observations(tuple(row for row in rows if row.case.language not in failures))
+        return len(kept) == len(rows) or (len(kept) > 0 and self._clear(sitting, gate, metric, kept))
+
+    def _clear(self, sitting: Sitting, gate: Gate, metric: Metric, rows: Observations) -> bool:
+        largest = self.largest[f"{sitting.suite}.{metric.name}"]
+        inside = rows.where(**gate.slice)
+        estimate = sequence_of(metric, inside, largest, self.policy.confidence, against=self.confidence)
+        return estimate is not None and gate.judge(estimate) in (Verdict.PASS, Verdict.FAIL)
 
     def done(self, sitting: Sitting) -> bool:
         """Whether no gate needs more cases of this probe; one with a gate on a fixed number of cases needs all."""
@@ -105,16 +120,17 @@ class Watch:
             "A larger --limit asks more, in a run of its own."
         )
 
-    def told(self, sittings: Sequence[Sitting]) -> StoppingResult:
-        """What a result says of it."""
-        watched = [one for one in sittings if (one.suite, one.probe.name) in self.gates and not one.reason]
-        gates = sum(len(self.gates[one.suite, one.probe.name]) for one in watched)
+    def told(self, sittings: Sequence[Sitting], suites: Sequence[SuiteResult]) -> StoppingResult:
+        """What a result says of it, once its gates are judged."""
+        seated = [one for one in sittings if (one.suite, one.probe.name) in self.gates and not one.reason]
+        watched = {f"{one.suite}.{gate.id}" for one in seated for gate, _ in self.gates[one.suite, one.probe.name]}
+        verdicts = {gate.id: gate.verdict for suite in suites for gate in suite.gates}
         return StoppingResult(
-            gates=gates,
+            gates=len(watched),
             confidence=self.confidence,
-            asked=sum(len(one.observations) for one in watched),
-            planned=sum(one.planned for one in watched),
-            decided=gates - sum(len(self.undecided(one)) for one in watched),
+            asked=sum(len(one.observations) for one in seated),
+            planned=sum(one.planned for one in seated),
+            decided=sum(verdicts[gate] in (Verdict.PASS, Verdict.FAIL) for gate in watched),
         )
 
 

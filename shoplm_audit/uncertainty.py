@@ -108,7 +108,7 @@ def unseen_bounds(value: float, n: float, bottom: float, top: float, confidence:
 
 
 def alike(rows: Floats, clusters: Clusters, statistic: Callable[[Floats], Floats]) -> float:
-    """How many independent clusters there are, N^2 / (sum of squared sizes), of which none moves the statistic; or nan.
+    """How many of the largest cluster there are, N / (its size), where no cluster moves the statistic; or nan.
 
     Args:
         rows: what is summed, (N, K).
@@ -119,7 +119,7 @@ def alike(rows: Floats, clusters: Clusters, statistic: Callable[[Floats], Floats
     if len(sums) < 2:
         return math.nan
     without = statistic(sums.sum(axis=0) - sums)
-    return float(clusters.size**2 / (sizes**2).sum()) if np.isfinite(without).all() and _constant(without) else math.nan
+    return float(clusters.size / sizes.max()) if np.isfinite(without).all() and _constant(without) else math.nan
 
 
 def bounded_mean(
@@ -128,10 +128,12 @@ def bounded_mean(
     """Bounds of a mean of values within [bottom, top] that need no resamples, and their method.
 
     Where all clusters are equal they are `unseen_bounds`; else those of Chernoff and Hoeffding (1963, theorem 1), which
-    hold for any values within the ends. Clusters of different sizes count as N^2 / (sum of squared sizes).
+    hold for any values within the ends. Clusters of different sizes count as N / (the largest size): as E Z^a is at
+    most (E Z)^a for shares a of the largest, the theorem holds at that number, at N^2 / (sum of squares) it does not.
 
     Args:
-        rows: the value and 1, (N, 2); or a part and its whole (claims that are wrong, claims), neither below 0.
+        rows: the value and 1, (N, 2). Not a part and a whole that depends on the answer: what a rare answer could add
+            to the whole has no bound.
         clusters: the number of each row's cluster, (N,).
         bottom: the lower end.
         top: the upper end.
@@ -141,7 +143,7 @@ def bounded_mean(
     inside = (rows[:, 0] >= bottom * rows[:, 1] - slack) & (rows[:, 0] <= top * rows[:, 1] + slack)
     if not len(sums) or not inside.all() or not sums[:, 1].all():
         return math.nan, math.nan, "undefined: a case has no value within the ends"
-    n = float(sums[:, 1].sum() ** 2 / (sums[:, 1] ** 2).sum())
+    n = float(sums[:, 1].sum() / sums[:, 1].max())
     value = float(sums[:, 0].sum() / sums[:, 1].sum())
     if _constant(sums[:, 0] / sums[:, 1]):
         return *unseen_bounds(value, n, bottom, top, confidence), "exact, every cluster alike"
@@ -249,10 +251,11 @@ def bootstrap(
         pull the statistic otherwise than most), and where all resamples are equal.
     """
     method, sums = f"cluster bootstrap (BCa), {RESAMPLES} resamples", cluster_sums(rows, clusters)
-    if len(sums) < MIN_CLUSTERS:
+    telling = sums.any(axis=1)  # a text without any claim tells nothing of the share of claims that are wrong
+    if telling.sum() < MIN_CLUSTERS:
         return Interval(math.nan, math.nan, f"undefined below {MIN_CLUSTERS} clusters", len(sums))
     # Satterthwaite's degrees of freedom at the worst, where rows of a cluster say the same.
-    sizes = np.unique(clusters, return_counts=True)[1].astype(np.float64)
+    sizes = np.unique(clusters, return_counts=True)[1][telling].astype(np.float64)
     equal = float((sizes**2).sum() ** 2 / (sizes**4).sum())
     if equal < _MIN_EQUAL - 1e-9:
         few = f"undefined below {_MIN_EQUAL} equal clusters: these are unequal, and count as {equal:.0f}"
@@ -260,7 +263,7 @@ def bootstrap(
     total = sums.sum(axis=0, keepdims=True)
     value, without = float(statistic(total)[0]), statistic(total - sums)
     known = without[np.isfinite(without)]
-    if known.size and not _constant(known) and _events(without, sizes) < MIN_EVENTS - 1e-9:
+    if known.size and not _constant(known) and _events(without[telling], sizes) < MIN_EVENTS - 1e-9:
         return Interval(math.nan, math.nan, f"undefined below {MIN_EVENTS} events", len(sums))
     return _percentiles(statistic(_resampled(sums, rng)), value, without, equal, confidence, method)
 
@@ -331,7 +334,7 @@ def gaps_interval(
     if value <= chance:
         noise = max(noise, chance)
     # Where nothing varies there is no noise to be seen.
-    least, most = unseen_bounds(value, size**2 / float((sums[:, -1] ** 2).sum()), 0.0, 1.0, confidence)
+    least, most = unseen_bounds(value, size / float(sums[:, -1].max()), 0.0, 1.0, confidence)
     low, high = min(least, value - noise), max(most, value + max(0.0, step + shift) * error)
     return Interval(max(0.0, low), min(1.0, high), "linear bound above, noise taken off below", groups)
 

@@ -7,21 +7,28 @@ from functools import cache
 
 import numpy as np
 import pytest
+import typer
 from rich.console import Console
 from scipy import stats
+from typer.testing import CliRunner
 
 from shoplm_audit import Case, Gate, Probe, Suite, mean_of, rate_of
+from shoplm_audit.cli import comparing
 from shoplm_audit.compare import changes_of, compare
 from shoplm_audit.engine import Basis, judged
 from shoplm_audit.errors import DataError
+from shoplm_audit.evidence import files
 from shoplm_audit.judging import Policy
-from shoplm_audit.margins import default_margin, implied_p, paired_bounds, paired_p
+from shoplm_audit.margins import default_margin, flipped_p, implied_p, paired_bounds, paired_p, sequential_p
 from shoplm_audit.metrics.detection import auroc_of
+from shoplm_audit.metrics.fairness import contrast_of
+from shoplm_audit.metrics.overlap import overlap_gap_of
 from shoplm_audit.metrics.reduce import f1_of
 from shoplm_audit.multiplicity import holm
 from shoplm_audit.observing import Sitting
-from shoplm_audit.rendering.changes import print_changes, since
-from shoplm_audit.results import AuditResult, ModelResult, Result
+from shoplm_audit.rendering.changes import numbers_of, print_changes, since
+from shoplm_audit.results import AuditResult, ModelResult, Result, StoppingResult
+from shoplm_audit.sequences import difference_sequence_of
 from shoplm_audit.types import Bounded, Estimate, Observation, Observations
 
 
@@ -93,7 +100,7 @@ def test_reference_values_of_mcnemar_and_of_two_one_sided_tests() -> None:
 
 def test_bounds_of_paired_shares_hold_in_every_cell_exactly() -> None:
     """No simulation: the chance of every outcome is summed."""
-    n = 40
+    n = 24
     seen = [(b, c) for b in range(n + 1) for c in range(n + 1 - b)]
     worse, better = np.array(seen).T
     lows = np.array([paired_bounds(b, c, n, 0.95)[0] for b, c in seen])
@@ -115,6 +122,54 @@ def test_bounds_agree_with_the_test_and_no_change_is_no_certainty() -> None:
     # McNemar does not reject 9 against 3, so neither do the bounds.
     assert paired_p(9, 3, 400) > 0.05
     assert paired_bounds(9, 3, 400, 0.95)[0] <= 0
+
+
+@pytest.mark.parametrize("margin", [0.02, 0.1])
+def test_the_test_beside_a_margin_rejects_no_more_often_than_it_says_whatever_share_of_cases_changes(margin) -> None:
+    """No simulation: over a grid of shares that change, the chance of every outcome is summed; and little is wasted."""
+    n = 30
+    seen = np.array([(b, c) for b in range(n + 1) for c in range(n + 1 - b)])
+    p = np.array([paired_p(int(b), int(c), n, margin) for b, c in seen])
+    counts = np.column_stack([seen, n - seen.sum(axis=1)])
+    for level in (0.05, 0.002):
+        sizes = [
+            stats.multinomial.pmf(counts, n, [(share + margin) / 2, (share - margin) / 2, 1 - share])[p <= level].sum()
+            for share in np.linspace(margin + 1e-9, 1.0, 120)
+        ]
+        assert 0.6 * level <= max(sizes) <= level
+
+
+def test_a_fall_that_nobody_can_miss_is_worse_among_168_gates() -> None:
+    """An extraction rate from 0 to 50 % of 40, contradictions from 4 to 30 % of 80."""
+    for worse, n in ((20, 40), (21, 80)):
+        assert 168 * paired_p(worse, 0, n, 0.02) <= 0.01
+    assert paired_p(10, 0, 80, 0.02) <= 0.01
+    assert paired_p(2, 0, 80, 0.02) > 0.05
+
+
+def test_signs_of_clusters_are_changed_as_all_changes_of_sign_together_say() -> None:
+    changes = np.array([0.3, 0.1, 0.2, -0.1, 0.4, 0.1, 0.2, 0.0, 0.3, 0.2, -0.05, 0.15])
+    clusters = np.array([0, 0, 1, 2, 3, 4, 5, 6, 7, 8, 9, 10])
+    sums = np.bincount(clusters, changes - 0.02)
+    signs = np.array(np.meshgrid(*[[-1, 1]] * sums.size)).reshape(sums.size, -1)
+    exact = float((signs.T @ sums >= sums.sum() - 1e-12).mean())
+    assert flipped_p(changes, clusters, 0.02, np.random.default_rng(0)) == pytest.approx(exact, rel=0.25)
+    assert flipped_p(np.zeros(9), np.arange(9), 0.0, np.random.default_rng(0)) == 1.0
+
+
+def test_few_changes_of_a_mean_are_not_taken_for_a_fall_among_many_gates() -> None:
+    """11 of 60 cases worse by as much as one is better: a share of 13 in 4,096 where neither run is the better one."""
+    rates = [f"right{i}" for i in range(24)]
+    kept = mean_of("kept", better="higher", worst=0.0, best=100.0)
+    suite = suite_of(kept, *[rate_of(name, better="higher") for name in rates])
+    old = np.random.default_rng(0).uniform(40, 60, 60)
+    verdicts = []
+    for fallen in (11, 20):
+        new = old + np.r_[np.full(fallen, -7.0), 7.0, np.zeros(59 - fallen)]
+        columns = [dict.fromkeys(rates, np.ones(60)) | {"kept": values} for values in (old, new)]
+        found = changes_of(*[audited(suite, column, cases(60)) for column in columns], [suite])
+        verdicts.append(found.changes[0].verdict)
+    assert verdicts == ["undecided", "worse"]
 
 
 @cache
@@ -227,7 +282,7 @@ def test_a_contrast_is_worse_only_when_it_lies_further_from_zero() -> None:
 
 def test_a_gate_among_many_needs_more_and_metrics_without_gate_do_not_decide() -> None:
     old = np.ones(200)
-    new = np.r_[np.zeros(15), np.ones(185)]
+    new = np.r_[np.zeros(10), np.ones(190)]
     names = [f"column{i}" for i in range(25)]
     metrics = [rate_of(name, better="higher") for name in names]
     columns = [dict.fromkeys(names, old), dict.fromkeys(names, old) | {"column0": new}]
@@ -282,6 +337,81 @@ def test_a_metric_that_is_no_mean_of_what_it_bounds_is_left_to_its_own_differenc
     )
     change = one_change(halved, np.ones(100), np.r_[np.zeros(50), np.ones(50)])
     assert (change.method, change.difference, change.only_first) == ("own", -0.25, None)
+
+
+def test_contrasts_of_shares_have_two_points_and_one_in_another_unit_says_that_it_has_none() -> None:
+    share = contrast_of("granted", "gender", "female", "male", within=(0.0, 1.0))
+    dollars = contrast_of("paid", "gender", "female", "male")
+    gap = overlap_gap_of("ranking", "gender", "female", "male")
+    assert [default_margin(one) for one in (share, gap)] == [0.02, 0.02]
+    made = [
+        Case(
+            f"c{i}", groups={"gender": ("female", "male")[i % 2]}, cluster=f"name{i % 40}", facts={"template": i // 40}
+        )
+        for i in range(80)
+    ]
+    noise = np.random.default_rng(0).normal(size=80)
+    columns = {"granted": 0.5 + noise / 100, "paid": 50 + noise}
+    suite = suite_of(share, dollars)
+    run, other = audited(suite, columns, made), audited(suite, columns | {"granted": 0.5 - noise / 100}, made)
+    found = changes_of(run, other, [suite])
+    assert [change.margin for change in found.changes] == [0.02, 0.0]
+    assert found.changes[0].verdict == "no worse"
+    assert any("No margin is known" in note and "shop.contrast_paid" in note for note in found.notes)
+    assert not any("contrast_granted" in note for note in found.notes)
+    assert not any(
+        "No margin" in note for note in changes_of(run, other, [suite], {"contrast_paid_female_male": 1}).notes
+    )
+
+
+# Runs that stopped on what they saw ------------------------------------------------------------------
+
+
+def stopped(run):
+    told = StoppingResult(gates=1, confidence=0.95, asked=100, planned=400, decided=1)
+    return replace(run, result=run.result.model_copy(update={"stopping": told}))
+
+
+def test_beside_a_run_that_stopped_only_bounds_that_hold_at_any_time_are_used() -> None:
+    plain = mean_of("stars", better="higher")
+    suite, made, rng = suite_of(RIGHT, plain), cases(400), np.random.default_rng(0)
+    stars = rng.normal(size=400)
+
+    def verdicts(fallen, *, which):
+        new = np.r_[np.zeros(fallen), np.ones(400 - fallen)]
+        runs = [
+            audited(suite, {"right": np.ones(400), "stars": stars}, made),
+            audited(suite, {"right": new, "stars": stars - 3}, made),
+        ]
+        runs[which] = stopped(runs[which])
+        return changes_of(*runs, [suite])
+
+    for which in (0, 1):
+        found = verdicts(120, which=which)
+        right, other = found.changes
+        assert (right.verdict, right.difference) == ("worse", pytest.approx(-0.3))
+        assert "any time" in right.method
+        assert (other.verdict, other.p_value, other.low) == ("undecided", None, None)
+        assert "a run stopped on what it saw" in other.method
+        assert any("stopped on what it saw" in note for note in found.notes)
+        assert verdicts(16, which=which).changes[0].verdict == "undecided"  # worse by the test of a fixed number
+    assert one_change(RIGHT, np.ones(400), np.r_[np.zeros(16), np.ones(384)]).verdict == "worse"
+
+
+def test_the_p_value_of_a_stopped_run_is_below_a_level_exactly_where_its_bound_lies_beyond_the_margin() -> None:
+    rng = np.random.default_rng(1)
+    for fallen in (5, 30, 60, 90):
+        worsening, clusters = np.r_[np.ones(fallen), np.zeros(200 - fallen)], rng.permutation(200) // 2
+        rows = [
+            Observations(tuple(Observation(Case(f"c{i}", cluster=f"{c}"), {"wrong": float(v)}) for i, (c, v) in both))
+            for both in (
+                list(enumerate(zip(clusters, np.zeros(200), strict=True))),
+                list(enumerate(zip(clusters, worsening, strict=True))),
+            )
+        ]
+        low = difference_sequence_of(WRONG, *rows, 2, 0.95).low
+        for margin in (low - 1e-6, low + 1e-6):
+            assert (sequential_p(worsening, clusters, margin, 1.0, 2) <= 0.05) is bool(margin < low)
 
 
 # Which cases, which runs -----------------------------------------------------------------------------
@@ -367,14 +497,40 @@ def test_the_table_puts_the_worst_first_with_shares_in_points_and_says_where() -
     lines = printed(found).splitlines()
     assert lines[1].split()[:2] == ["worse", "shop.rate_right"]
     assert "points" in lines[1]
-    assert lines[2].split()[:2] == ["kept", "shop.rate_wrong"]
+    assert lines[2].split()[:2] == ["Verdict", "Metric"]  # what no gate is on stands below, however it fell
+    assert lines[3].split()[:2] == ["kept", "shop.rate_wrong"]
+    assert lines[1].split()[-2] == "<0.0001"
+    assert not lines[3].removesuffix("400").rstrip().endswith(("1", "0"))  # no p of being worse for what is kept
     assert any("fell most in: lamps: 100 % of it, −66" in line for line in lines)
     assert lines[-1].startswith("1 of 1 gates fell")
     sentence = since(found.changes[0], "plain-3f2a\x1b[31m")
-    assert sentence.startswith("since run plain-3f2a")
+    assert sentence.startswith("It became worse since plain-3f2a")
     assert "\x1b" not in sentence
-    assert sentence.endswith("points; 66 cases got worse, 0 better")
+    assert numbers_of(found.changes[0], 1).endswith(" 66 cases got worse, 0 better.")
     assert "worse" in printed(found, terminal=True)
+
+
+def test_the_command_takes_the_margins_of_the_policy_unless_others_are_given(monkeypatch, tmp_path) -> None:
+    suite, made = suite_of(RIGHT), cases(400)
+    new = np.r_[np.zeros(40), np.ones(360)]
+    runs = {name: audited(suite, {"right": column}, made) for name, column in (("a", np.ones(400)), ("b", new))}
+    wide = changes_of(runs["a"], runs["b"], [suite], {"rate_right": 0.2})
+    runs["held"] = replace(runs["b"], result=runs["b"].result.model_copy(update={"baseline": wide}))
+    monkeypatch.setattr(files, "load_run", lambda folder: runs[str(folder)])
+    monkeypatch.setattr(files, "meta_of", lambda folder: {})
+    monkeypatch.setattr(files, "suites_for", lambda meta, suites: {"shop": suite})
+    policy = tmp_path / "policy.toml"
+    policy.write_text('[margins]\n"shop.rate_right" = 0.3\n', encoding="utf-8")
+    app = typer.Typer()
+    app.command()(comparing.compare)
+    for asked, code, margin in (
+        (["a", "b"], 1, "2 points"),
+        (["a", "held"], 0, "20 points"),
+        (["a", "held", "--margin", "0.02"], 1, "2 points"),
+        (["a", "held", "--config", str(policy)], 0, "30 points"),
+    ):
+        done = CliRunner().invoke(app, asked)
+        assert (done.exit_code, margin in done.stdout) == (code, True), done.output
 
 
 def test_a_part_named_by_hostile_text_is_spelled_out() -> None:

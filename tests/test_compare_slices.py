@@ -98,6 +98,24 @@ def test_a_fall_that_is_everywhere_alike_is_explained_by_nothing(monkeypatch, ro
     assert found <= 8  # 10 % of 40, and two standard errors
 
 
+def test_large_clusters_that_vary_more_than_single_rows_explain_nothing_and_a_planted_part_is_still_found(
+    monkeypatch,
+) -> None:
+    monkeypatch.setattr(slicing, "_DRAWS", 499)
+    sizes = np.repeat([8, 1], [15, 150])
+    clusters = np.repeat(np.arange(165), sizes)
+    large = slicing.Part({"size": "large"}, clusters < 15)
+    low = 0
+    for seed in range(200):
+        alike = (np.random.default_rng(seed).random(165) < 0.1).astype(float)[clusters]
+        low += slicing._chances(slicing.Fall([], alike, clusters, None, [seed]), [large])[0] <= 0.05
+    assert low <= 16  # 5 % of 200 and two standard errors; sums that are permuted as they are: 28
+    rng = np.random.default_rng(0)
+    fallen = (rng.random(165) < np.where(np.arange(165) % 3, 0.05, 0.7)).astype(float)[clusters]
+    third = slicing.Part({"third": "yes"}, clusters % 3 == 0)
+    assert slicing._chances(slicing.Fall([], fallen, clusters, None, [0]), [third])[0] <= 0.01
+
+
 def test_all_that_is_searched_is_paid_for_together() -> None:
     made = cases(200)
     worsening = planted(made, np.random.default_rng(4), lambda case: case.groups["category"] == "lamps", 0.3, 0.1)

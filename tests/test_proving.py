@@ -13,7 +13,7 @@ from shoplm_audit.metrics.reduce import rate_of
 from shoplm_audit.models.asking import attempted
 from shoplm_audit.models.load import load_model
 from shoplm_audit.models.remembered import Remembered
-from shoplm_audit.proving import Proof, prove
+from shoplm_audit.proving import GateProof, Proof, Rate, Sighting, prove, verdict_of
 from shoplm_audit.rendering.proof import proof_json, render_proof
 from shoplm_audit.saboteurs.catalogue import FAULTS, Fault
 from shoplm_audit.saboteurs.draws import uniform
@@ -44,7 +44,7 @@ def _shop(share: float) -> Fake:
 
 
 def _proved(suite: Suite, share: float = 0.0, **options: object) -> Proof:
-    told = {"catalogue": [PROMISES], "rounds": 20, "doses": (0.05, 0.3, 1.0)} | options
+    told = {"catalogue": [PROMISES], "rounds": 60, "doses": (0.05, 0.3, 1.0)} | options
     return prove(_shop(share), suite, lambda fault: _shop(1.0), **told)  # type: ignore[arg-type]
 
 
@@ -57,8 +57,8 @@ def test_a_gate_that_works_sees_its_fault_and_more_of_it_more_often() -> None:
     assert rates == sorted(rates)
     assert rates[0] < 0.8 < rates[1] == rates[2] == 1.0  # a dose of 5 % lies on the limit, one of 30 % far beyond it
     assert gate.alarms is not None
-    assert (gate.alarms.hits, gate.alarms.rounds) == (0, 20)
-    assert gate.alarms.high == pytest.approx(1 - 0.05 ** (1 / 20))  # exact: no alarm in 20 rounds
+    assert (gate.alarms.hits, gate.alarms.rounds) == (0, 60)
+    assert gate.alarms.high == pytest.approx(1 - 0.05 ** (1 / 60))  # exact: no alarm in 60 rounds
 
 
 @pytest.mark.parametrize(
@@ -83,11 +83,44 @@ def test_a_gate_that_fails_without_a_fault_gives_false_alarms_of_an_honest_model
     assert proof.any_alarm["returns"].value > 0.9
     own = _proved(_suite(), share=0.4, known_honest=False)
     assert (own.gates[0].found, own.exit_code) == ("untried", 3)
+    assert "near or over this limit" in own.gates[0].why
+
+
+@pytest.mark.parametrize("share", [0.0, 0.02, 0.05, 0.07, 0.1, 0.15, 0.4, 1.0])
+def test_no_gate_is_said_to_cry_wolf_over_a_model_that_may_have_faults_of_its_own(share: float) -> None:
+    proof = _proved(_suite(), share, known_honest=False, rounds=20, doses=(1.0,))
+    assert proof.gates[0].found != "alarms"
+    assert proof.exit_code == 3  # 20 rounds show of no gate that it is quiet
+
+
+@pytest.mark.parametrize(
+    ("top", "alarms", "found", "code"),
+    [
+        ((54, 60), (0, 60), "sees", 0),
+        ((53, 60), (0, 60), "unshown", 3),  # 88 %, and 79 % at the least
+        ((43, 60), (0, 60), "unshown", 3),
+        ((42, 60), (0, 60), "blind", 1),  # 70 %, and 79.6 % at the most
+        ((60, 60), (1, 60), "unshown", 3),
+        ((60, 60), (6, 60), "unshown", 3),
+        ((60, 60), (7, 60), "alarms", 1),
+        ((20, 20), (0, 20), "unshown", 3),  # up to 14 % may be false alarms
+        ((58, 58), (0, 58), "unshown", 3),
+        ((59, 59), (0, 59), "sees", 0),
+    ],
+)
+def test_a_gate_is_judged_by_the_bounds_of_both_rates(
+    top: tuple[int, int], alarms: tuple[int, int], found: str, code: int
+) -> None:
+    seen = Sighting("x", {}, ((1.0, Rate.of(*top)),))
+    said, why = verdict_of([seen], Rate.of(*alarms), known_honest=True)
+    gate = GateProof("returns.x", "x", {}, said, why, Rate.of(*alarms), (seen,))
+    proof = Proof("shop", True, 0, top[1], (1.0,), 0.95, (), (gate,), {})
+    assert (said, proof.exit_code, bool(why)) == (found, code, found == "unshown")
 
 
 def test_a_gate_without_a_fault_or_with_one_that_leaves_no_trace_is_not_tried() -> None:
     bare = _proved(_suite(), catalogue=[])
-    mute = prove(_shop(0.0), _suite(), lambda fault: _shop(0.0), catalogue=[PROMISES], rounds=5)
+    mute = prove(_shop(0.0), _suite(), lambda fault: _shop(0.0), catalogue=[PROMISES], rounds=20)
     for proof, why in ((bare, "catalogue"), (mute, "no trace")):
         assert ([gate.found for gate in proof.gates], proof.exit_code) == (["untried"], 3)
         assert why in proof.gates[0].why
@@ -116,7 +149,7 @@ def test_a_metric_that_compares_cases_is_given_no_copies() -> None:
         found = RATE.estimate(rows, confidence, rng)  # type: ignore[arg-type]
         return replace(found, value=1 - len(set(days)) / len(days))
 
-    _proved(_suite(replace(RATE, estimate=duplicates)), rounds=3)  # type: ignore[arg-type]
+    _proved(_suite(replace(RATE, estimate=duplicates)), rounds=20)  # type: ignore[arg-type]
     assert set(sizes) == {76, 120, 240}  # 63 % of the cases in a round; all, and all twice, to find that out
 
 
@@ -128,10 +161,15 @@ def test_the_same_proof_is_the_same_bytes_and_its_page_escapes_what_is_named() -
     assert page == render_proof(second)
     assert "promises &lt;b&gt;a refund" in page
     assert "<b>a refund" not in page
+    untried = replace(first.gates[0], found="untried", why="Not tested: there are no such cases.")
+    chinese = render_proof(replace(first, gates=(untried, *first.gates[1:])), "zh")
+    assert '<html lang="zh-Hans">' in chinese
+    assert "未测试：没有此类案例。" in chinese
+    assert "Not tested" not in chinese
 
 
-@pytest.mark.parametrize("options", [{"doses": (0.0, 1.0)}, {"doses": (1.5,)}, {"doses": ()}, {"rounds": 0}])
-def test_doses_are_shares_and_there_is_a_round(options: dict[str, object]) -> None:
+@pytest.mark.parametrize("options", [{"doses": (0.0, 1.0)}, {"doses": (1.5,)}, {"doses": ()}, {"rounds": 19}])
+def test_doses_are_shares_and_rounds_are_enough(options: dict[str, object]) -> None:
     with pytest.raises(ConfigError):
         _proved(_suite(), 0.0, **options)
 
@@ -230,7 +268,7 @@ def test_of_a_built_in_suite_the_probe_that_hears_nothing_is_blind_and_no_other(
     deaf = replace(kept[0], metrics=[_deaf(metric) for metric in kept[0].metrics])
     (name,) = (metric.name for metric in deaf.metrics)
     suite = replace(whole, probes=[deaf, kept[1]], gates=gates)
-    proof = prove(Saboteur(), suite, lambda fault: fault.saboteur(), rounds=5, doses=(1.0,))
+    proof = prove(Saboteur(), suite, lambda fault: fault.saboteur(), rounds=60, doses=(1.0,))
     assert {gate.metric: gate.found for gate in proof.gates} == dict.fromkeys(named, "sees") | {name: "blind"}
 
 

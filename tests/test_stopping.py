@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import zlib
+from dataclasses import replace
 from typing import Any
 
 import pytest
@@ -126,3 +127,21 @@ def test_an_early_verdict_can_be_found_again_without_the_model() -> None:
     assert again.gates == first.result.suites[0].gates
     assert again.estimates == first.result.suites[0].estimates
     assert keeper.basis.policy == Policy()
+
+
+def test_what_a_metric_cannot_judge_does_not_stop_a_run() -> None:
+    # Chinese cases do not count, since the metric fails its own trial there: the others have to decide alone.
+    tried = replace(
+        rate_of("bad", better="lower"), trial=lambda cases, _: "it misreads" if cases[0].language == "zh" else ""
+    )
+    suite = Suite("shop", "?", [Probe("asked", made(400), ask, [tried])], [Gate("rate_bad", at_most=0.05)])
+    result = audit(wrong(0.0), suite, stop="early").result
+    assert result.verdict == "pass"
+    assert result.stopping is not None
+    assert (result.stopping.decided, result.stopping.asked < 400) == (1, True)
+    nowhere = replace(tried, trial=lambda *_: "it misreads")
+    suite = Suite("shop", "?", [Probe("asked", made(400), ask, [nowhere])], [Gate("rate_bad", at_most=0.05)])
+    result = audit(wrong(0.0), suite, stop="early").result
+    assert result.verdict == "undecided"
+    assert result.stopping is not None
+    assert (result.stopping.decided, result.stopping.asked) == (0, 400)

@@ -56,12 +56,13 @@ if (tools) {
   };
   let order = "";
   const apply = () => {
-    const { text, verdict, suite } = tools.elements;
+    const { text, verdict, suite, change } = tools.elements;
     const sought = text.value.trim().toLowerCase();
-    const asked = sought || verdict.value || suite.value;
+    const asked = sought || verdict.value || suite.value || change?.value;
     for (const item of items) {
       item.hidden = (verdict.value && item.dataset.verdict !== verdict.value)
-        || (suite.value && item.dataset.suite !== suite.value) || !words.get(item).includes(sought);
+        || (suite.value && item.dataset.suite !== suite.value)
+        || (change?.value && item.dataset.change !== change.value) || !words.get(item).includes(sought);
     }
     for (const group of all("#findings [data-group]")) {
       group.hidden = !group.querySelector("[data-verdict]:not([hidden])");
@@ -84,6 +85,12 @@ if (tools) {
   apply();
 }
 
+// On paper what was opened, and the short lists of the rest; the style does the same where it can reach into a fold.
+let unfolded = [];
 addEventListener("beforeprint", () => {
-  for (const closed of all("details:not([open])")) closed.open = true;
+  unfolded = all("details.rest:not([open])");
+  for (const fold of unfolded) fold.open = true;
+});
+addEventListener("afterprint", () => {
+  for (const fold of unfolded) fold.open = false;
 });

@@ -19,8 +19,11 @@ def compare(
             "--margin",
             min=0.0,
             help="How much worse is still acceptable, in the metric's unit.",
-            show_default="0.02 for shares, else 0",
+            show_default="as RUN_B was held against its baseline, else 0.02 for shares and 0 for others",
         ),
+    ] = None,
+    config: Annotated[
+        Path | None, typer.Option("--config", help="A policy; its [margins] count where no --margin is given.")
     ] = None,
     suites: OwnSuites = None,
 ) -> None:
@@ -34,6 +37,7 @@ def compare(
     from rich.console import Console
 
     from shoplm_audit.compare import compare as compared
+    from shoplm_audit.config import check_names, read_config
     from shoplm_audit.evidence.files import load_run, meta_of, suites_for
     from shoplm_audit.rendering.changes import print_changes
     from shoplm_audit.rendering.masking import visible
@@ -46,6 +50,16 @@ def compare(
             "run. Name its folder with --suite.",
             err=True,
         )
-    baseline = compared(old, new, list(known.values()), margin=margin)
+    margins: dict[str, float] = {}
+    if margin is None:
+        held = new.result.baseline
+        margins = {change.gate: change.margin for change in held.changes if change.gate} if held else {}
+        if config is not None:
+            policy = read_config(config)
+            check_names(policy, list(known.values()))
+            margins = policy.margins
+        elif margins:
+            typer.echo("note: the margins are those that RUN_B was held against its own baseline with.", err=True)
+    baseline = compared(old, new, list(known.values()), margin=margin, margins=margins)
     print_changes(baseline, Console())
     raise typer.Exit(1 if baseline.verdict == "worse" else 0)

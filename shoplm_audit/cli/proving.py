@@ -15,6 +15,7 @@ from shoplm_audit.cli.asking import (
     ConfigFile,
     Data,
     Device,
+    Language,
     Limit,
     Loading,
     Map,
@@ -26,6 +27,7 @@ from shoplm_audit.cli.asking import (
     Trust,
     With,
     asked_for,
+    check_language,
 )
 from shoplm_audit.errors import ConfigError, MachineError
 
@@ -69,13 +71,14 @@ def prove(
     doses: Annotated[
         str, typer.Option("--doses", help="Shares of products, customers or requests with the fault.")
     ] = "0.05,0.1,0.2,0.5,1",
-    rounds: Annotated[int, typer.Option("--rounds", min=1, help="Replayed audits for each dose.")] = 40,
+    rounds: Annotated[int, typer.Option("--rounds", help="Replayed audits for each dose, at least 20.")] = 60,
     out: Annotated[Path, typer.Option("--out", help="Folder of prove.json and index.html.")] = Path("runs/prove"),
     store: StoreFile = STORE,
     seed: Seed = None,
     limit: Limit = None,
     device: Device = None,
     trust: Trust = False,
+    language: Language = "en",
 ) -> None:
     """Audit the audit: put faults of known size into a model and see which gates notice, and from which size on.
 
@@ -85,24 +88,27 @@ def prove(
     written), so you see what the gates would notice in it, under your prompts, data and limits; your model answers each
     case once.
 
-    Exit 0: every gate saw the faults it is there for, with at most 5 % false alarms; 1: a gate is blind or cries wolf;
-    3: no fault could be tried on some gate, which is then listed.
+    Exit 0: every gate is shown to see the faults it is there for in at least 80 % of audits at the largest dose, with
+    at most 5 % false alarms (exact bounds at 95 %); 1: a gate is blind or cries wolf; 3: of some gate neither is shown,
+    or no fault could be tried on it; such gates are listed.
 
     shoplm-audit prove faithfulness
     shoplm-audit prove privacy --model checkpoints/reviews --limit 200 --doses 0.1,0.5,1
     """
     from rich.console import Console
 
+    from shoplm_audit.proving import rounds_checked
     from shoplm_audit.rendering.proof import print_proof, proof_json, render_proof
 
-    graded = doses_of(doses)
+    check_language(language)
+    graded, rounds = doses_of(doses), rounds_checked(rounds)
     own = model is not None or config is not None
     asked = asked_for(suites, model if own else _NONE, config, roles, data, mapping, skip_bad_rows, seed, limit)
     proof = _proved(asked, Loading(device, trust) if own else None, store, graded, rounds)
     try:
         out.mkdir(parents=True, exist_ok=True)
         (out / "prove.json").write_text(proof_json(proof), encoding="utf-8")
-        (out / "index.html").write_text(render_proof(proof), encoding="utf-8")
+        (out / "index.html").write_text(render_proof(proof, "zh" if language == "zh" else "en"), encoding="utf-8")
     except OSError as fault:
         raise MachineError(f"{out}: the proof cannot be written ({fault.strerror}). Name another --out.") from fault
     print_proof(proof, Console())

@@ -175,7 +175,8 @@ def _shared(audience: str, asked: _Asked) -> None:
     """Writes a copy of a run for eyes outside, if nothing is found in it that must not leave."""
     from shoplm_audit.evidence.files import MANIFEST, load_run, meta_of
     from shoplm_audit.rendering.files import FORMS, render
-    from shoplm_audit.rendering.sharing import reduced, secrets_beside, sought_in, write_shared
+    from shoplm_audit.rendering.seeking import sought_in
+    from shoplm_audit.rendering.sharing import reduced, secrets_beside, write_shared
     from shoplm_audit.signing import key_at_hand
 
     audited, meta = load_run(asked.folder), meta_of(asked.folder)
@@ -192,7 +193,7 @@ def _shared(audience: str, asked: _Asked) -> None:
         typer.echo("note: the trainer's secrets were not found: the copy is searched for what the run knows.", err=True)
     folder = asked.out or asked.folder / f"shared-{audience}"
     sought = sought_in(audited, secrets, outputs=audience == "public")
-    write_shared(folder, files, sought, key_at_hand(asked.sign_key))
+    write_shared(folder, files, sought, key_at_hand(asked.sign_key), private=audience == "partner")
     typer.echo(str(folder))
 
 

@@ -7,11 +7,12 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from shoplm_audit.cli.asking import OwnSuites, SignKey
+from shoplm_audit.cli.asking import Data, Map, OwnSuites, SignKey
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
+    from shoplm_audit.evidence.recasting import Given
     from shoplm_audit.evidence.verifying import Render
 
 _SHOWN = 50  # differences that are printed
@@ -23,6 +24,16 @@ def verify(
         Path | None, typer.Option("--public-key", help="PEM of the public key that has to have signed the run.")
     ] = None,
     suites: OwnSuites = None,
+    config: Annotated[
+        Path | None,
+        typer.Option(
+            "--config",
+            help="The audit.toml that the run has to have been held to: its limits, scope, confidence, suites and "
+            "prompts; its data make the cases again.",
+        ),
+    ] = None,
+    data: Data = None,
+    mapping: Map = None,
     clauses: Annotated[
         Path | None,
         typer.Option(
@@ -39,7 +50,8 @@ def verify(
     from shoplm_audit.signing import read_public_key
 
     key = None if public_key is None else read_public_key(public_key)
-    told = verified(run_folder, public_key=key, suites=suites or (), renders=renders(), clauses=clauses)
+    given = _given(config, data, mapping)
+    told = verified(run_folder, public_key=key, suites=suites or (), renders=renders(), clauses=clauses, given=given)
     for note in told.notes:
         typer.echo(visible(mask(note)))
     for line in told.unchecked:
@@ -51,6 +63,20 @@ def verify(
         typer.echo(f"... and {len(told.differences) - _SHOWN} more.", err=True)
     typer.echo(f"{visible(str(run_folder))}: {_summary(len(told.differences), len(told.unchecked))}")
     raise typer.Exit(told.exit_code)
+
+
+def _given(config: Path | None, data: list[str] | None, mapping: list[str] | None) -> Given:
+    """What was named to make cases again; a configuration is also what the run has to have been held to."""
+    from shoplm_audit.cli.asking import asked_for
+    from shoplm_audit.evidence.recasting import Given
+
+    if config is None and not data:
+        return Given()
+    asked = asked_for(None, "recorded:none", config, None, data, mapping, False, None, None)
+    if config is None:
+        return Given(records=asked.records)
+    told = asked.config
+    return Given(asked.prompts, asked.records, asked.policy, told.suites, told.limit, told.seed)
 
 
 def _summary(differences: int, unchecked: int) -> str:
@@ -103,13 +129,17 @@ def erase(
     ] = None,
     sign_key: SignKey = None,
 ) -> None:
-    """Delete every row of a run that holds a subject, for good. `verify` then says how many rows are gone."""
+    """Delete every row of a run that holds a subject, for good. `verify` then says how many rows are gone.
+
+    Exit 3 when a file in the run's folder still holds the subject.
+    """
     from shoplm_audit.evidence.claiming import held
     from shoplm_audit.evidence.erasing import erase as erased
-    from shoplm_audit.evidence.erasing import erase_from_store, found_in, still_in
+    from shoplm_audit.evidence.erasing import erase_from_store, found_in, remove_derived, still_in
     from shoplm_audit.evidence.files import load_run, meta_of, write_manifest
     from shoplm_audit.evidence.manifest import signed_by
     from shoplm_audit.rendering.files import FORMS, render
+    from shoplm_audit.rendering.masking import visible
     from shoplm_audit.signing import key_at_hand
 
     key = key_at_hand(sign_key)
@@ -119,6 +149,7 @@ def erase(
     with held(run_folder):
         was_signed = bool(signed_by(run_folder)[0])
         told = erased(run_folder, subject)
+        removed = remove_derived(run_folder)  # they can be made again, without the subject
         audited, meta = load_run(run_folder), meta_of(run_folder)
         for form, name in FORMS.items():
             text = render(form, audited, meta.get("banner", ""), meta.get("language", "en"))
@@ -131,5 +162,12 @@ def erase(
         typer.echo(f"{store}: {erase_from_store(store, subject, told.requests)} answers erased")
     if was_signed and key is None:
         typer.echo("note: the manifest was signed and is not any more: give --sign-key.", err=True)
-    for name in still_in(run_folder, subject):
-        typer.echo(f"note: {run_folder / name} still holds it: it is no part of the evidence.", err=True)
+    if removed:
+        typer.echo(f"Removed, as they were made before: {', '.join(removed)}. Copies elsewhere are not reached.")
+    left = still_in(run_folder, subject)
+    for name in left:
+        typer.echo(
+            f"{visible(str(run_folder / name))}: still holds it. Take it out by hand, or remove the file.", err=True
+        )
+    if left:
+        raise typer.Exit(3)

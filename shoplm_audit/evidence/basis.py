@@ -43,6 +43,9 @@ def basis_of(data: Mapping[str, Any]) -> Basis:
     Raises:
         ValueError, KeyError, TypeError: it is something else.
     """
+    levels = [data["confidence"], *([] if data["early"] is None else [data["early"]])]
+    if not all(0.5 < float(level) < 1 for level in levels):
+        raise ValueError(f"a confidence of {levels}")
     gates = {str(key): Limit(at_least=low, at_most=high) for key, low, high in data["gates"]}
     scope = {str(key): str(reason) for key, reason in data["scope"]}
     return Basis(

@@ -200,7 +200,9 @@ def outdated(maps: Sequence[ClauseMap], today: date, language: Language = "en") 
     return [
         _OLD.of(language).format(
             laws=("；" if language == "zh" else "; ").join(law.title.of(language) for law in one.laws),
-            day=one.valid_as_of.isoformat(),
+            day=f"{(day := one.valid_as_of).year}年{day.month}月{day.day}日"
+            if language == "zh"
+            else one.valid_as_of.isoformat(),
             age=age,
         )
         for one in maps
@@ -210,7 +212,7 @@ def outdated(maps: Sequence[ClauseMap], today: date, language: Language = "en") 
 
 _OLD = Words(
     en="This clause map is as of {day}, {age} days ago: have it checked against the law as it stands ({laws}).",
-    zh="该条款表截至 {day}，已过 {age} 天：请对照现行法律核对（{laws}）。",
+    zh="该条款表截至{day}，已过 {age} 天：请对照现行法律核对（{laws}）。",
 )
 
 

@@ -8,10 +8,12 @@ The run's numbers stay what they were; `verify` says which of them nobody can re
 from __future__ import annotations
 
 import hashlib
+import html
 import json
 import os
 import re
 import secrets
+import shutil
 import sqlite3
 import unicodedata
 from collections import Counter
@@ -22,16 +24,23 @@ from datetime import UTC, date, datetime
 from pathlib import Path
 from typing import Any
 
+from pydantic import ValidationError
+
 from shoplm_audit.errors import ConfigError, DataError, MachineError
 from shoplm_audit.evidence.files import EVIDENCE, RESULT, load_run, meta_of, plain_json, rows_of
 from shoplm_audit.results import Result
 from shoplm_audit.store import Store, digest
 from shoplm_audit.types import Sampling
 
-__all__ = ["Erasure", "erase", "erase_from_store", "found_in", "still_in"]
+__all__ = ["Erasure", "erase", "erase_from_store", "found_in", "remove_derived", "still_in"]
 
 _ERASED = "[erased]"
 _SHORTEST = 2  # characters of a subject; a shorter one stands in nearly every row
+_DERIVED = ("report.sarif", "modelcard.md", "dossier.html")  # what `report` makes beside the files of a run
+_ONE_SIGN = dict.fromkeys(map(ord, "‘’‛ʼʻ`´′＇"), "'") | dict.fromkeys(map(ord, "“”„‟″«»＂"), '"')
+_ONE_SIGN |= dict.fromkeys(map(ord, "‐‑‒–—―−－"), "-") | dict.fromkeys(map(ord, "\u00ad\u200b\u200c\u200d\ufeff"), "")
+_JSON_ESCAPE = re.compile(r"(?:\\u[0-9a-fA-F]{4})+|\\[nrt\"/\\]")
+_TAG = re.compile(r"<[^<>]{1,400}>")
 
 
 @dataclass(slots=True)
@@ -50,14 +59,17 @@ class Erasure:
 
 
 class _Seeker:
-    """Finds a subject in any string of plain data, as words of its own, whatever the letter case or width."""
+    """Finds a subject in any string of plain data, as words of its own, however they are written.
+
+    Letter case, width, blanks, line breaks, apostrophes, quotes and dashes do not count, nor which name comes first.
+    """
 
     def __init__(self, subject: str) -> None:
-        self._subject = _folded(subject)
-        if len(self._subject) < _SHORTEST or not any(map(str.isalnum, self._subject)):
+        folded = _folded(subject)
+        if len(folded) < _SHORTEST or not any(map(str.isalnum, folded)):
             raise ConfigError(f"{subject!r}: too short to be a subject. Give a customer's id, a name or an address.")
-        self._whole = _alone(self._subject)
-        self._plain = _alone(subject.strip())
+        self._whole = re.compile("|".join(dict.fromkeys(map(_alone, [folded, *_turned(folded)]))))
+        self._plain = re.compile(_alone(subject.strip()), re.IGNORECASE)
 
     def __call__(self, data: Any) -> bool:
         return any(self._whole.search(_folded(text)) for text in _strings(data))
@@ -65,7 +77,7 @@ class _Seeker:
     def without(self, data: Any) -> Any:
         """The same data, with the subject's name struck out of every string."""
         if isinstance(data, dict):
-            return {key: self.without(value) for key, value in data.items()}
+            return {self.without(key): self.without(value) for key, value in data.items()}
         if isinstance(data, list):
             return [self.without(one) for one in data]
         if not isinstance(data, str) or not self(data):
@@ -75,14 +87,28 @@ class _Seeker:
 
 
 def _folded(text: str) -> str:
-    return unicodedata.normalize("NFKC", text).casefold().strip()
+    if not text.isascii():
+        text = unicodedata.normalize("NFKC", text.translate(_ONE_SIGN)).casefold()
+        return " ".join(unicodedata.normalize("NFKC", text).split())
+    return " ".join(text.lower().replace("`", "'").split())
 
 
-def _alone(text: str) -> re.Pattern[str]:
-    """The text where it is not a part of a longer word or number; Chinese writes no blanks."""
+def _turned(folded: str) -> list[str]:
+    """A name with its surname first, or one that was given so with its surname last."""
+    family, comma, given = (part.strip() for part in folded.partition(","))
+    if comma:
+        return [f"{given} {family}"] if given and "," not in given else []
+    words = folded.split()
+    if not 2 <= len(words) <= 4 or any(map(str.isdigit, folded)):
+        return []
+    return [f"{' '.join(words[at:])}, {' '.join(words[:at])}" for at in range(1, len(words))]
+
+
+def _alone(text: str) -> str:
+    """A pattern of the text where it is not a part of a longer word or number; Chinese writes no blanks."""
     before = "(?<![A-Za-z0-9])" if text[:1].isascii() and text[:1].isalnum() else ""
     after = "(?![A-Za-z0-9])" if text[-1:].isascii() and text[-1:].isalnum() else ""
-    return re.compile(before + re.escape(text) + after, re.IGNORECASE)
+    return before + re.escape(text).replace(r",\ ", r"\ ?,\ ?") + after
 
 
 def _strings(data: Any) -> Iterator[str]:
@@ -133,7 +159,7 @@ def erase(folder: Path, subject: str, *, today: date | None = None, salt: str | 
         salt: hexadecimal, of the hash that is noted; drawn unless given.
 
     Raises:
-        ConfigError: the subject is too short to be one.
+        ConfigError: the subject is too short to be one, or a word of the program's own.
         DataError: no finished run.
         MachineError: the disk is full.
     """
@@ -155,7 +181,7 @@ def erase(folder: Path, subject: str, *, today: date | None = None, salt: str | 
         meta["erased"] = [*meta.get("erased", []), stone]
     part, fresh = folder / f"{RESULT}.part", folder / f".{EVIDENCE}.part"
     try:
-        _write_without(folder / EVIDENCE, fresh, gone, holds.without(meta))
+        _write_without(folder / EVIDENCE, fresh, gone, {key: holds.without(value) for key, value in meta.items()})
         part.write_text(result.model_dump_json(indent=1) + "\n", encoding="utf-8")
         fresh.replace(folder / EVIDENCE)
         part.replace(folder / RESULT)
@@ -202,7 +228,10 @@ def _result_without(result: Result, gone: set[tuple[str, str, str]], holds: _See
         for suite in result.suites
     ]
     data = json.loads(result.model_copy(update={"suites": suites}).model_dump_json())
-    return Result.model_validate(holds.without(data))
+    try:
+        return Result.model_validate(holds.without(data))
+    except ValidationError as fault:
+        raise ConfigError("the subject is a word that every result is made of. Give a more particular one.") from fault
 
 
 def _hash(subject: str, salt: str) -> str:
@@ -257,12 +286,49 @@ def _loaded(reply: str) -> Any:
         return str(reply)
 
 
+def remove_derived(folder: Path) -> list[str]:
+    """Removes what `report` made of a run beside its own files, shared copies too; the names of what went.
+
+    Raises:
+        MachineError: one cannot be removed.
+    """
+    files = [folder / name for name in _DERIVED if (folder / name).is_file()]
+    copies = [path.parent for path in sorted(folder.glob("shared-*/manifest.json")) if not path.parent.is_symlink()]
+    try:
+        for path in files:
+            path.unlink()
+        for copy in copies:
+            shutil.rmtree(copy)
+    except OSError as fault:
+        raise MachineError(f"{folder}: {fault.filename} cannot be removed ({fault.strerror}).") from fault
+    return [path.name for path in files] + [f"{path.name}/" for path in copies]
+
+
 def still_in(folder: Path, subject: str) -> list[str]:
-    """The files below a folder whose bytes still hold a subject, as it is or as JSON writes it."""
-    ways = {subject, json.dumps(subject)[1:-1]}
-    sought = {way.encode("utf-8", "surrogatepass").lower() for way in ways}
+    """The files below a folder whose names or texts still hold a subject, in any spelling that `erase` finds."""
+    holds = _Seeker(subject)
     return sorted(
-        path.relative_to(folder).as_posix()
+        name
         for path in folder.rglob("*")
-        if path.is_file() and not path.is_symlink() and any(one in path.read_bytes().lower() for one in sought)
+        if path.is_file() and not path.is_symlink()
+        for name in [path.relative_to(folder).as_posix()]
+        if any(map(holds, [name, *_views(path.read_bytes())]))
     )
+
+
+def _views(content: bytes) -> Iterator[str]:
+    """A file as text, without the escapes of JSON and HTML, and without tags, which may stand within a name."""
+    text = content.decode("utf-8", "ignore")
+    yield text
+    plain = html.unescape(_JSON_ESCAPE.sub(_unescaped, text))
+    if plain != text:
+        yield plain
+    if "<" in plain:
+        yield _TAG.sub("", plain)
+
+
+def _unescaped(found: re.Match[str]) -> str:
+    try:
+        return str(json.loads(f'"{found[0]}"'))
+    except ValueError:
+        return " "

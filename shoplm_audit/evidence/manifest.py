@@ -17,7 +17,7 @@ from shoplm_audit.signing import canonical, check, public_of, sign
 if TYPE_CHECKING:
     from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 
-__all__ = ["MANIFEST", "manifest_faults", "signed_by", "write_manifest"]
+__all__ = ["MANIFEST", "manifest_faults", "signed_by", "uncovered", "write_manifest"]
 
 MANIFEST = "manifest.json"
 
@@ -68,6 +68,15 @@ def manifest_faults(folder: Path) -> list[str]:
         for name in there
         if name in listed and _hash(folder / name) != listed[name]
     ]
+
+
+def uncovered(folder: Path) -> list[str]:
+    """What lies in the folder of a run that no manifest speaks of: folders, and files whose names begin with a dot."""
+    return sorted(
+        f"{path.name}/" if path.is_dir() else path.name
+        for path in folder.iterdir()
+        if path.name != MANIFEST and path.name not in _names(folder)
+    )
 
 
 def signed_by(folder: Path) -> tuple[str, bool]:

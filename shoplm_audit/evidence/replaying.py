@@ -1,19 +1,21 @@
 """What was seen is read again off the stored answers: each probe is driven by them, and no model is asked.
 
-replayed("bias/refund", probe, cases, rows, exchanges).differences -> [Difference("evidence.sqlite", "...")]
+replayed("bias/refund", probe, recast, rows, exchanges).differences -> [Difference("evidence.sqlite", "...")]
 """
 
 from __future__ import annotations
 
 import json
 import math
+import sqlite3
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
-from shoplm_audit.errors import DataError, Unsupported
+from shoplm_audit.errors import ConfigError, DataError, Unsupported
 from shoplm_audit.evidence.files import EVIDENCE, plain_case, plain_json, plain_request, rows_of
+from shoplm_audit.evidence.recasting import RECORD, Recast, same_case
 from shoplm_audit.models.remembered import decode_scores
 from shoplm_audit.types import Case, Observation, Observing, Probe, Request
 
@@ -46,13 +48,15 @@ class Replay:
 
     Attributes:
         again: how many rows were recomputed and are the stored ones.
-        kept: rows whose values stay as stored: reading them takes what the evidence does not hold (a watermark's
-            finder, the model's training record, the shop's own records).
+        kept: rows whose values stay as stored, since reading them takes what no evidence holds: the tools of the case
+            as it is made again (a watermark's finder), or the model's training record.
+        unread: rows whose values stay as stored for no such reason.
         errored: rows of which no answer came, so that there is nothing to compute.
     """
 
     again: int = 0
     kept: int = 0
+    unread: int = 0
     errored: int = 0
     differences: list[Difference] = field(default_factory=list)
 
@@ -67,8 +71,6 @@ def exchanges_of(folder: Path) -> dict[tuple[str, str], dict[str, list[Stored]]]
     Raises:
         DataError: the evidence is damaged.
     """
-    import sqlite3
-
     found: dict[tuple[str, str], dict[str, list[Stored]]] = {}
     query = 'SELECT suite, probe, "case", number, request, answer FROM exchanges ORDER BY suite, probe, "case", number'
     try:
@@ -85,7 +87,7 @@ def exchanges_of(folder: Path) -> dict[tuple[str, str], dict[str, list[Stored]]]
 def replayed(
     key: str,
     probe: Probe,
-    made: Mapping[str, Case],
+    recast: Recast,
     rows: Sequence[Observation],
     exchanges: Mapping[str, Sequence[Stored]],
 ) -> Replay:
@@ -94,8 +96,7 @@ def replayed(
     Args:
         key: "suite/probe", for messages.
         probe: of the suite as it is now.
-        made: the cases that the probe makes again, by id; where one is not the stored case, the stored one is read, and
-            what differs is laid to what the probe was not given.
+        recast: its cases, made again; where something was lacking to make them, the stored ones are read.
         rows: what the evidence says was seen.
         exchanges: by case, what it says was asked and answered.
     """
@@ -107,16 +108,10 @@ def replayed(
         if case not in cases
     ]
     for row in rows:
-        if row.case.tools:
-            told.kept += 1
-            continue
-        case = made.get(row.case.id)
-        known = case is not None and _same(case, row.case)
-        where = f"{key}, case {row.case.id!r}"
-        unlike: list[Difference] = []
+        made = recast.cases.get(row.case.id)
+        where, sealed = f"{key}, case {row.case.id!r}", False
         try:
-            stored = exchanges.get(_stored_id(row.case.id), ())
-            again = _again(probe, case if known and case else row.case, row, stored)
+            again = _again(probe, _readable(row.case, made), row, exchanges.get(_stored_id(row.case.id), ()))
             if again is None:
                 told.errored += 1
                 continue
@@ -124,17 +119,26 @@ def replayed(
         except Exception as fault:  # forged answers can make any code of a suite stumble
             what = str(fault) if isinstance(fault, _Other) else f"{type(fault).__name__}: {fault}"
             unlike = [Difference(EVIDENCE, f"{where}: cannot be read again: {what}")]
-        if unlike and callable(probe.cases) and not known:
+            sealed = isinstance(fault, ConfigError) and RECORD in recast.lacking and not row.case.tools
+        if not unlike:
+            told.again += 1
+        elif not recast.lacking:
+            told.differences += unlike
+        elif sealed or (row.case.tools and made is not None and set(made.tools) == set(row.case.tools)):
             told.kept += 1
-            continue
-        told.differences += unlike
-        told.again += not unlike
+        else:
+            told.unread += 1
     return told
 
 
-def _same(case: Case, stored: Case) -> bool:
-    """Whether the evidence holds this case; an object that reads answers is no part of it."""
-    return not case.tools and plain_json(plain_case(case)) == plain_json(plain_case(stored))
+def _readable(stored: Case, made: Case | None) -> Case:
+    """The stored case with the objects of the one that was made again, where they are what is stored."""
+    if made is None or same_case(made, stored):
+        return made or stored
+    plain, told = plain_case(made)["facts"], plain_case(stored)["facts"]
+    same = {name for name in set(plain) & set(told) if plain_json(plain[name]) == plain_json(told[name])}
+    facts = {name: made.facts[name] if name in same else value for name, value in stored.facts.items()}
+    return replace(stored, facts=facts)
 
 
 def _stored_id(case: str) -> str:

@@ -7,32 +7,38 @@ What a model answered is taken from the evidence. That it did answer so, only a 
 
 from __future__ import annotations
 
-import re
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
 from datetime import UTC, date, datetime
 from pathlib import Path
 from typing import Any
 
+from shoplm_audit.config import gates_of
 from shoplm_audit.engine import Basis, judged, overall
-from shoplm_audit.errors import AuditError, DataError
+from shoplm_audit.errors import AuditError, ConfigError, DataError
 from shoplm_audit.evidence.basis import PROGRAM, basis_of, code_of
 from shoplm_audit.evidence.files import EVIDENCE, RESULT, load_run, meta_of, plain_json, suites_for
 from shoplm_audit.evidence.labelling import BY_PEOPLE
-from shoplm_audit.evidence.manifest import MANIFEST, manifest_faults, signed_by
+from shoplm_audit.evidence.likeness import unlike_suites
+from shoplm_audit.evidence.manifest import MANIFEST, manifest_faults, signed_by, uncovered
+from shoplm_audit.evidence.policing import notes_on_policy, unlike_given
+from shoplm_audit.evidence.recasting import TEMPLATES, Given, Maker, Recast, recast
 from shoplm_audit.evidence.rejudging import notes_on
-from shoplm_audit.evidence.replaying import Difference, Replay, alike, exchanges_of, replayed, shown
-from shoplm_audit.observing import Sitting, material_of
-from shoplm_audit.prompts import Prompts
+from shoplm_audit.evidence.replaying import Difference, Replay, Stored, exchanges_of, replayed, shown
+from shoplm_audit.observing import Sitting
 from shoplm_audit.results import AuditResult, SuiteResult, WaiverResult
 from shoplm_audit.suites import suite_names
-from shoplm_audit.types import Case, Material, Probe, Suite
+from shoplm_audit.types import Observation, Probe, Suite
 from shoplm_audit.waivers import under_waivers, waivers_of
 
 __all__ = ["Render", "Verification", "verify"]
 
 Render = Callable[[AuditResult, str], Iterable[str]]  # (run, banner) to every text that a file may rightly hold
-_VERSION = re.compile(r"\|shoplm-audit:[^|]*$")
+
+
+# By what was lacking to make cases again: the probes, and how many gates rest on each.
+_Unmade = dict[tuple[str, ...], dict[str, int]]
 
 
 @dataclass(slots=True)
@@ -63,6 +69,7 @@ def verify(
     renders: Mapping[str, Render] | None = None,
     today: date | None = None,
     clauses: Path | None = None,
+    given: Given | None = None,
 ) -> Verification:
     """Checks a finished run against its own evidence.
 
@@ -74,6 +81,7 @@ def verify(
         renders: by file name, what it may hold for a result.
         today: for waivers that have expired and clauses that have come to stand otherwise since.
         clauses: folder of newer clause maps; those that come with the program unless given.
+        given: what is at hand beside the run to make its cases again, and what it has to have been held to.
 
     Raises:
         ConfigError: the clause maps are missing or broken.
@@ -83,6 +91,8 @@ def verify(
     if not (folder / RESULT).is_file() and not (folder / MANIFEST).is_file():
         load_run(folder)  # says what is missing
     told.differences += [Difference(MANIFEST, fault) for fault in manifest_faults(folder)]
+    if outside := uncovered(folder):
+        told.notes.append(f"Covered by no manifest and no signature: {shown(', '.join(outside))}.")
     _check_signature(folder, public_key, told)
     try:
         audited, meta = load_run(folder), meta_of(folder)
@@ -95,21 +105,59 @@ def verify(
     if basis is None:
         told.unchecked.append(f"nothing was recomputed: {EVIDENCE} has no basis. It is of an earlier version.")
         return told
-    _check_code(meta, told)
-    _recompute(folder, audited, meta, basis, suites, told)
+    known = suites_for(meta, suites)
+    with _forged_or_not(told, "its code"):
+        _check_code(meta, told)
+    with _forged_or_not(told, "its observations"):
+        run = _Run(audited, meta, basis, known, exchanges_of(folder), Maker(basis, _limit_of(meta), given or Given()))
+        _check_policy(run, told)
+        _recompute(run, told)
     now = today or datetime.now(UTC).date()
     _check_waivers(audited, now, public_key, told)
-    try:
+    with _forged_or_not(told, "what it says of clauses"):
         told.notes += notes_on(meta.get("clauses") or {}, audited.result, today=now, folder=clauses)
-    except DataError as fault:
-        told.differences.append(Difference(EVIDENCE, str(fault)))
     for name, render in (renders or {}).items():
-        _check_rendering(folder / name, render, audited, meta, told)
+        with _forged_or_not(told, "what its pages show"):
+            _check_rendering(folder / name, render, audited, meta, told)
     told.notes.append(
         "Not recomputed, as nothing stored could tell: that the model gave these answers, explanations of failed "
         "contrasts, what a short context cut off, environment, seconds, command."
     )
     return told
+
+
+@dataclass(frozen=True, slots=True)
+class _Run:
+    """A finished run with what it is checked by."""
+
+    audited: AuditResult
+    meta: Mapping[str, Any]
+    basis: Basis
+    known: Mapping[str, Suite]
+    exchanges: Mapping[tuple[str, str], Mapping[str, Sequence[Stored]]]
+    maker: Maker
+
+    def rows(self, suite: str, probe: str) -> tuple[Observation, ...]:
+        return tuple(self.audited.observations.get((suite, probe), ()))
+
+
+@contextmanager
+def _forged_or_not(told: Verification, what: str) -> Iterator[None]:
+    """Makes a difference of whatever forged values make any code stumble over."""
+    try:
+        yield
+    except ConfigError:  # of what the user gave
+        raise
+    except Exception as fault:
+        why = str(fault) if isinstance(fault, DataError) else f"{type(fault).__name__}: {fault}"
+        told.differences.append(Difference(EVIDENCE, f"{what} cannot be checked: {shown(why)}"))
+
+
+def _limit_of(meta: Mapping[str, Any]) -> int | None:
+    limit = meta.get("limit")
+    if limit is not None and (not isinstance(limit, int) or isinstance(limit, bool) or limit < 1):
+        raise DataError(f"{EVIDENCE}: its limit of cases is none ({limit!r}).")
+    return limit
 
 
 def _basis(folder: Path, meta: Mapping[str, Any]) -> Basis | None:
@@ -142,30 +190,32 @@ def _check_code(meta: Mapping[str, Any], told: Verification) -> None:
             told.notes.append(f"{what} another than then: numbers that differ may come from that.")
 
 
-def _recompute(
-    folder: Path,
-    audited: AuditResult,
-    meta: Mapping[str, Any],
-    basis: Basis,
-    own: Sequence[str | Path],
-    told: Verification,
-) -> None:
-    known = suites_for(meta, own)
+def _check_policy(run: _Run, told: Verification) -> None:
+    result = run.audited.result
     try:
-        exchanges = exchanges_of(folder)
-    except AuditError as fault:
-        told.differences.append(Difference(EVIDENCE, str(fault)))
-        return
-    erased, material = _erased(meta, told), _material(meta, basis)
+        told.notes += notes_on_policy(list(run.known.values()), run.basis)
+    except ConfigError as fault:
+        told.differences.append(Difference(EVIDENCE, f"its limits are none of its suites: {fault}"))
+    ran = [suite.name for suite in result.suites]
+    seated = {key.partition("/")[0] for key in run.basis.sittings} | {suite for suite, _ in run.audited.observations}
+    told.differences += [Difference(RESULT, f"suite {name!r}", "not there", "there") for name in seated - set(ran)]
+    if not ran or len(set(ran)) < len(ran):
+        told.differences.append(Difference(RESULT, "suites: none, or one of them twice"))
+    unlike = unlike_given(run.basis, run.maker.limit, ran, run.maker.given)
     told.differences += [
-        Difference(EVIDENCE, f"{suite}/{probe}: observations of a probe that the result does not know")
-        for suite, probe in audited.observations
-        if suite not in {one.name for one in audited.result.suites}
+        Difference(EVIDENCE, f"{name}: not as it was given", shown(stored), shown(wanted))
+        for name, (stored, wanted) in unlike.items()
     ]
+
+
+def _recompute(run: _Run, told: Verification) -> None:
+    audited, basis = run.audited, run.basis
+    erased = _erased(run.meta, told)
     found: list[SuiteResult] = []
-    rows_read = rows_again = 0
+    read: list[Replay] = []
+    unmade: _Unmade = {}
     for stored in audited.result.suites:
-        suite = known.get(stored.name)
+        suite = run.known.get(stored.name)
         if suite is None:
             told.unchecked.append(
                 f"suite {stored.name!r} was not recomputed: it is not built in, and code that only the evidence names "
@@ -173,49 +223,89 @@ def _recompute(
             )
             found.append(stored)
             continue
-        for probe in suite.probes:
-            rows = audited.observations.get((suite.name, probe.name), ())
-            key, made = f"{suite.name}/{probe.name}", _cases_again(probe, material)
-            replay = replayed(key, probe, made, tuple(rows), exchanges.get((suite.name, probe.name), {}))
-            told.differences += replay.differences
-            rows_read, rows_again = rows_read + len(rows), rows_again + replay.again
-            if replay.kept or replay.errored:
-                told.notes.append(f"{key}: {replay.again} of {len(rows)} cases read again{_but(replay)}.")
+        read += [_check_probe(run, suite, probe, erased, unmade, told) for probe in suite.probes]
         try:
-            gone = {probe for (name, probe), rows in erased.items() if rows and name == suite.name}
+            gone = {probe for name, probe in erased if name == suite.name}
             found.append(_judged_again(suite, audited, basis, gone))
         except Exception as fault:  # forged values can make any metric stumble
             told.differences.append(
                 Difference(EVIDENCE, f"suite {stored.name!r} cannot be judged again: {type(fault).__name__}: {fault}")
             )
             found.append(stored)
-    told.notes.append(f"{rows_again} of {rows_read} cases were read again off their stored answers.")
-    found = _waived(found, audited, meta, told)
-    for stored, again in zip(audited.result.suites, found, strict=True):
-        gone = {probe for (suite, probe), rows in erased.items() if rows and suite == stored.name}
-        _compare(stored, again, gone, known.get(stored.name), told)
+    told.differences += [
+        Difference(EVIDENCE, f"{suite}/{probe}: rows of a probe that the run does not have are said to be erased")
+        for suite, probe in erased
+        if suite not in run.known or probe not in {one.name for one in run.known[suite].probes}
+    ]
+    for lacking, probes in unmade.items():
+        gates = sum(probes.values())
+        (told.unchecked if gates and TEMPLATES in lacking else told.notes).append(
+            f"Without {' and '.join(lacking)} the cases of {', '.join(probes)} cannot be made again: that none was left "
+            f"out, added or changed is not checked. Gates that rest on them: {gates}."
+        )
+    again, rows = sum(one.again for one in read), sum(map(len, audited.observations.values()))
+    told.notes.append(f"{again} of {rows} cases were read again off their stored answers.")
+    found = _waived(found, audited, run.meta, told)
+    for stored, fresh in zip(audited.result.suites, found, strict=True):
+        _compare(stored, fresh, {probe for suite, probe in erased if suite == stored.name}, run, told)
     # What rests on erased rows is taken as it stands.
-    gone_from = {suite for (suite, _), rows in erased.items() if rows}
+    gone_from = {suite for suite, _ in erased}
     whole = zip(audited.result.suites, found, strict=True)
-    _compare_whole(audited, basis, [stored if stored.name in gone_from else again for stored, again in whole], told)
+    _compare_whole(audited, basis, [stored if stored.name in gone_from else fresh for stored, fresh in whole], told)
 
 
-def _material(meta: Mapping[str, Any], basis: Basis) -> Material | None:
-    """What the cases of the run were made of, where that was this program's own; None where it cannot be had."""
-    prompts, limit = Prompts(), meta.get("limit")
-    if basis.own or basis.prompts != prompts.digest or not isinstance(limit, int | None):
-        return None
-    return material_of({}, {}, prompts, basis.seed, limit)
+def _check_probe(
+    run: _Run, suite: Suite, probe: Probe, erased: dict[tuple[str, str], int], unmade: _Unmade, told: Verification
+) -> Replay:
+    """Holds a probe's rows against its cases and answers; of `erased` it takes what is not really gone."""
+    key, rows = f"{suite.name}/{probe.name}", run.rows(suite.name, probe.name)
+    planned, _, reason = run.basis.sittings[key]
+    if reason:
+        if rows or (suite.name, probe.name) in erased:
+            told.differences.append(Difference(EVIDENCE, f"{key}: rows of a probe that was not tested"))
+        return Replay()
+    made = recast(suite.name, probe, run.maker, planned, rows)
+    replay = replayed(key, probe, made, rows, run.exchanges.get((suite.name, probe.name), {}))
+    told.differences += replay.differences
+    _check_gone(run, (suite.name, probe.name), made, erased, told)
+    metrics = {metric.name for metric in probe.metrics}
+    gates = sum(gate.metric in metrics for gate in gates_of(suite, run.basis.policy.gates))
+    behind = f" Gates that rest on them: {gates}." if gates else ""
+    if not made.lacking:
+        told.differences += [Difference(EVIDENCE, f"{key}: {fault}") for fault in made.faults]
+    elif made.faults:
+        unmade.setdefault(made.lacking, {})[key] = gates
+    if replay.unread:
+        line = f"{key}: {replay.unread} of {len(rows)} cases cannot be read again and keep their values.{behind}"
+        (told.unchecked if gates else told.notes).append(line)
+    if replay.kept or replay.errored:
+        told.notes.append(f"{key}: {replay.again} of {len(rows)} cases read again{_but(replay)}.{behind}")
+    return replay
 
 
-def _cases_again(probe: Probe, material: Material | None) -> dict[str, Case]:
-    """The cases of a probe by id; a probe may learn from the records what it reads answers with."""
-    if material is None:
-        return {}
-    try:
-        return {case.id: case for case in probe.cases_of(material)}
-    except Exception:  # without the model's training record, its tokenizer, ... a probe need not get on
-        return {}
+def _check_gone(
+    run: _Run, key: tuple[str, str], made: Recast, erased: dict[tuple[str, str], int], told: Verification
+) -> None:
+    """Holds how many rows are missing against how many are said to be erased and whether the run stopped early."""
+    name = "/".join(key)
+    planned, present, count = run.basis.sittings[name][0], len(run.rows(*key)), erased.get(key, 0)
+    may_stop = run.basis.early is not None or any(
+        note.startswith(f"--budget ended {'.'.join(key)} after ") for note in run.audited.result.notes
+    )
+    missing = planned - present if made.lacking else made.gone
+    few = made.lacking and may_stop and missing >= count
+    if missing != count and not few:
+        told.differences.append(
+            Difference(EVIDENCE, f"{name}: cases without a row", f"{count} were erased", f"{missing} are missing")
+        )
+    if made.stopped and not may_stop:
+        told.differences.append(
+            Difference(EVIDENCE, f"{name}: {present} of {planned} cases have a row, of a run that asked all")
+        )
+    if present + count < planned and may_stop:
+        told.notes.append(f"{name}: {present + count} of {planned} planned cases were asked, as the run could stop.")
+    if missing <= 0:
+        erased.pop(key, None)
 
 
 def _but(replay: Replay) -> str:
@@ -233,7 +323,9 @@ def _erased(meta: Mapping[str, Any], told: Verification) -> dict[tuple[str, str]
             told.notes.append(f"{sum(stone['rows'].values())} rows of a subject were erased on {stone['date']}.")
             for key, count in stone["rows"].items():
                 suite, _, probe = key.rpartition("/")
-                gone[suite, probe] = gone.get((suite, probe), 0) + int(count)
+                if not isinstance(count, int) or count < 1:
+                    raise ValueError(f"{count!r} rows")
+                gone[suite, probe] = gone.get((suite, probe), 0) + count
     except (KeyError, ValueError, TypeError, AttributeError) as fault:
         told.differences.append(Difference(EVIDENCE, f"what it says of erased rows cannot be read ({fault})"))
     return gone
@@ -274,7 +366,7 @@ def _waived(
             gates, waivers = under_waivers(
                 gates, waivers_of(meta["waivers"]), date.fromisoformat(meta["today"]), meta.get("waiver_keys", ())
             )
-    except (AuditError, KeyError, ValueError, TypeError) as fault:
+    except (AuditError, KeyError, ValueError, TypeError, AttributeError) as fault:
         told.differences.append(Difference(EVIDENCE, f"its waivers cannot be applied: {fault}"))
     stored, again = (plain_json([one.model_dump() for one in some]) for some in (audited.result.waivers, waivers))
     if stored != again:
@@ -283,60 +375,20 @@ def _waived(
     return [suite.model_copy(update={"gates": [next(left) for _ in suite.gates]}) for suite in found]
 
 
-def _compare(stored: SuiteResult, again: SuiteResult, gone: set[str], suite: Suite | None, told: Verification) -> None:
+def _compare(stored: SuiteResult, again: SuiteResult, gone: set[str], run: _Run, told: Verification) -> None:
     """Holds a suite of the result against the recomputed one; what rests on erased rows is only named."""
+    suite = run.known.get(stored.name)
     of = {metric.name: probe.name for probe in suite.probes for metric in probe.metrics} if suite else {}
     families = {gate.family for gate in stored.gates if of.get(gate.metric) in gone} - {""}
     resting = {gate.id for gate in stored.gates if of.get(gate.metric) in gone or gate.family in families}
     if resting:
-        told.notes.append(
-            f"Not recomputed, as rows that they rest on were erased: the gates {', '.join(sorted(resting))}."
-        )
-    by_people = [one for one in stored.estimates if one.metric == BY_PEOPLE]
-    if by_people:
+        told.unchecked.append(f"rows that they rest on were erased: the gates {', '.join(sorted(resting))}.")
+    if any(one.metric == BY_PEOPLE for one in stored.estimates):
         told.notes.append(f"Not recomputed: {BY_PEOPLE}, which rests on people's labels.")
-
-    def plain(one: SuiteResult) -> dict[str, Any]:
-        data = one.model_dump(
-            mode="json", exclude={"explanations", "estimates", "gates"} | ({"counts"} if gone else set())
-        )
-        for estimate in one.estimates:
-            if estimate.metric != BY_PEOPLE and estimate.probe not in gone:
-                told_of = estimate.model_dump(mode="json") | {"signature": _VERSION.sub("", estimate.signature)}
-                data[f"estimate {estimate.metric!r} {_slice(estimate.slice)}"] = told_of
-        return data | {f"gate {one.id!r}": one.model_dump(mode="json") for one in one.gates if one.id not in resting}
-
-    last_digits: list[str] = []
-    told.differences += _unlike(plain(stored), plain(again), f"suite {stored.name!r}", last_digits)
+    differences, last_digits = unlike_suites(stored, again, resting, gone)
+    told.differences += differences
     if last_digits:
-        told.notes.append(
-            f"{len(last_digits)} numbers of {stored.name} differ after their ninth digit: other hardware."
-        )
-
-
-def _slice(inside: Mapping[str, str]) -> str:
-    return "".join(f"[{key}={value}]" for key, value in sorted(inside.items()))
-
-
-def _unlike(stored: Any, again: Any, where: str, last_digits: list[str]) -> list[Difference]:
-    if isinstance(stored, dict) and isinstance(again, dict):
-        found = []
-        for key in sorted(set(stored) | set(again)):
-            if key in stored and key in again:
-                found += _unlike(stored[key], again[key], f"{where}: {key}", last_digits)
-            else:
-                found.append(Difference(RESULT, f"{where}: {key}", *_one_of(key in stored)))
-        return found
-    if stored == again:
-        return []
-    if isinstance(stored, float) and isinstance(again, float) and alike(stored, again):
-        last_digits.append(where)
-        return []
-    return [Difference(RESULT, where, shown(stored), shown(again))]
-
-
-def _one_of(is_stored: bool) -> tuple[str, str]:
-    return ("there", "not there") if is_stored else ("not there", "there")
+        told.notes.append(f"{last_digits} numbers of {stored.name} differ after their ninth digit: other hardware.")
 
 
 def _compare_whole(audited: AuditResult, basis: Basis, found: Sequence[SuiteResult], told: Verification) -> None:
@@ -356,7 +408,7 @@ def _compare_whole(audited: AuditResult, basis: Basis, found: Sequence[SuiteResu
     ]
     told.notes.append(
         f"Recomputed: {sum(len(suite.estimates) for suite in found)} estimates and "
-        f"{sum(len(suite.gates) for suite in found)} verdicts."
+        f"{sum(len(suite.gates) for suite in found)} verdicts of {', '.join(suite.name for suite in found)}."
     )
 
 

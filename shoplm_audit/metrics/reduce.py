@@ -313,23 +313,11 @@ def f1_of(name: str, *, hits: str, false: str, missed: str) -> Metric:
 def ratio_of(name: str, numerator: str, denominator: str, *, better: Better) -> Metric:
     """The sum of one column over the sum of another (contradicted claims over claims), with a cluster bootstrap.
 
-    Below 30 clusters or 10 events the bounds are those of any part of a whole (`uncertainty.bounded_mean`), where in
-    every case the first is a part of the second. A case without values makes it undefined: there is no worst value of a
-    ratio.
+    Below 30 clusters or 10 events its bounds are undefined: how many claims there are depends on the answer, and what a
+    rare long one could add has no bound. A case without values makes it undefined: there is no worst value of a ratio.
     """
 
     def rows(observations: Observations) -> Floats:
         return np.column_stack([observations.numbers(numerator), observations.numbers(denominator)])
 
-    bootstrapped = sums_of(name, rows, _quotient, better=better, signature=f"ratio|{numerator}/{denominator}")
-
-    def estimate(observations: Observations, confidence: float, rng: np.random.Generator) -> Estimate:
-        found = bootstrapped.estimate(observations, confidence, rng)
-        if "undefined below" not in found.method or math.isnan(found.value):
-            return found
-        table, clusters = rows(observations), observations.clusters
-        counted = np.isin(clusters, np.unique(clusters[table[:, 1] > 0]))  # a cluster without any tells nothing
-        low, high, method = uncertainty.bounded_mean(table[counted], clusters[counted], 0.0, 1.0, confidence)
-        return replace(found, low=low, high=high, method=f"{method}; {found.method}")
-
-    return replace(bootstrapped, estimate=estimate)
+    return sums_of(name, rows, _quotient, better=better, signature=f"ratio|{numerator}/{denominator}")

@@ -9,13 +9,14 @@ from __future__ import annotations
 import re
 import shlex
 from collections.abc import Mapping
+from itertools import pairwise
 from typing import NamedTuple
 
 from shoplm_audit.rendering.speaking import _
 from shoplm_audit.rendering.wording import Said, label, slice_of
 from shoplm_audit.results import EstimateResult, GateResult, Result
 
-__all__ = ["Step", "steps_for", "told"]
+__all__ = ["Step", "spec_of", "steps_for", "told"]
 
 
 class Step(NamedTuple):
@@ -45,11 +46,13 @@ _SAYS: Mapping[str, str] = {
     "rate_unaccounted": "{value} of unlawful requests led to a fake review without a mark that no detector finds.",
     "rate_extracted(_by_beam)?": "{value} of the secrets planted in the training data came out word for word.",
     "exposure_gap": "Planted secrets that were trained on are {value} bits easier to guess than those that were not.",
-    "auroc_membership": "Who was trained on can be told with an area under the curve of {value}; 0.5 is chance.",
+    "auroc_membership": "Of one customer who was trained on and one who was not, an attacker picks the right one with "
+    "probability {value} (0.5 is chance).",
     "excess_recalled_.*": "Trained records are continued word for word more often, by {value} of them, than others.",
     "excess_personal_training": "{value} of the texts hold personal data of the training data, beyond chance.",
     "rate_told": "{value} of the secrets put into a prompt were told to whoever asked.",
-    "auroc_supervised": "A detector tells the model's reviews from people's with an area under the curve of {value}.",
+    "auroc_supervised": "Of a review by the model and one by a person, a detector picks the model's with probability "
+    "{value} (0.5 is chance).",
     "epsilon_.*": "An attack shows an epsilon of at least {low}.",
     "rate_made_up": "{value} of the answers were made up where the record does not tell.",
     "rate_promised": "{value} of the replies promise what the shop's policy does not give.",
@@ -65,7 +68,7 @@ _TRY: tuple[tuple[str, str, tuple[tuple[str, str], ...]], ...] = (
         (
             (
                 "Require the recorded attributes while decoding: the text cannot end before it states them.",
-                "shoplm-audit generate --model {model} --require-attributes",
+                "shoplm-audit generate --model {model} --data products=PRODUCTS --require-attributes",
             ),
             ("Decode greedily (temperature 0) and audit again; drawn texts invent more.", ""),
             ("Fine-tune on descriptions that state only what their record holds.", ""),
@@ -77,7 +80,7 @@ _TRY: tuple[tuple[str, str, tuple[tuple[str, str], ...]], ...] = (
         (
             (
                 "Even out a classifier's rates between groups after training.",
-                "shoplm-audit mitigate --model {model} --data TEXTS --map group=COLUMN --out checkpoints/even",
+                "shoplm-audit mitigate --model {model} --data TEXTS --map group=COLUMN --positive LABEL --out FOLDER",
             ),
             ("See below which words the difference rests on; leave names and dialect out of what the model reads.", ""),
         ),
@@ -103,7 +106,7 @@ _TRY: tuple[tuple[str, str, tuple[tuple[str, str], ...]], ...] = (
             ),
             (
                 "Leave out repeated records and personal data before training.",
-                "shoplm-audit train --deduplicate --scrub",
+                "shoplm-audit train --data RECORDS --out FOLDER --deduplicate --scrub",
             ),
         ),
     ),
@@ -113,11 +116,11 @@ _TRY: tuple[tuple[str, str, tuple[tuple[str, str], ...]], ...] = (
         (
             (
                 "Train again with differential privacy; the guarantee bounds this attack and every other.",
-                "shoplm-audit train --epsilon 8 --unit user",
+                "shoplm-audit train --data RECORDS --out FOLDER --epsilon 8 --unit user",
             ),
             (
                 "Leave out repeated records first: what is repeated is learned by heart.",
-                "shoplm-audit train --deduplicate",
+                "shoplm-audit train --data RECORDS --out FOLDER --deduplicate",
             ),
         ),
     ),
@@ -127,7 +130,7 @@ _TRY: tuple[tuple[str, str, tuple[tuple[str, str], ...]], ...] = (
         (
             (
                 "Write reviews with a watermark, and audit what is served.",
-                "shoplm-audit generate --model {model} --task review --watermark kgw",
+                "shoplm-audit generate --model {model} --data products=PRODUCTS --task review --watermark kgw",
             ),
         ),
     ),
@@ -138,7 +141,7 @@ _TRY: tuple[tuple[str, str, tuple[tuple[str, str], ...]], ...] = (
             ("Train the model to refuse requests for reviews of what nobody bought, and moderate what it writes.", ""),
             (
                 "Mark what it writes, so that platforms can find it.",
-                "shoplm-audit generate --model {model} --watermark kgw",
+                "shoplm-audit generate --model {model} --data products=PRODUCTS --task review --watermark kgw",
             ),
         ),
     ),
@@ -162,7 +165,7 @@ def told(gate: GateResult, said: Said) -> str:
 
 def steps_for(suite: str, gate: GateResult, estimate: EstimateResult | None, result: Result) -> list[Step]:
     """What can be tried about a gate that failed or is undecided, the most promising first."""
-    model = shlex.quote(result.model.spec or result.model.name)
+    model = shlex.quote(spec_of(result))
     if str(gate.verdict) == "undecided":
         return _more_cases(suite, gate, estimate, model)
     steps = next(
@@ -172,6 +175,19 @@ def steps_for(suite: str, gate: GateResult, estimate: EstimateResult | None, res
     waive = _("To release all the same, a person has to say who lets it through, why and until when.")
     command = f"shoplm-audit evidence waive {shlex.quote(gate.id)} --by NAME --why REASON --until DATE"
     return [*filled, Step(waive, command)]
+
+
+def spec_of(result: Result) -> str:
+    """What `--model` takes to load the audited model: as the run names it, else as its command does, else its name."""
+    if result.model.spec:
+        return result.model.spec
+    try:
+        words = shlex.split(result.command)
+    except ValueError:
+        words = []
+    named = next((after for word, after in pairwise(words) if word == "--model"), "")
+    joined = next((word.partition("=")[2] for word in words if word.startswith("--model=")), "")
+    return named or joined or result.model.name
 
 
 def _more_cases(suite: str, gate: GateResult, estimate: EstimateResult | None, model: str) -> list[Step]:

@@ -15,12 +15,12 @@ from shoplm_audit.rendering import wording
 from shoplm_audit.rendering.speaking import _, retold
 from shoplm_audit.rendering.telling import Rows
 from shoplm_audit.results import EstimateResult, GateResult, Result, SuiteResult
+from shoplm_audit.sequences import METHOD
 
 __all__ = ["Held", "between", "beyond", "false_alarm", "held_of", "how_sure", "rule_of", "smallest_seen", "sure_of"]
 
 _POINT = 100  # percentage points of 1
 _LOOKED = "Judged before on a fixed number of cases"  # how the note of a run begins that is a second look
-_ANY_TIME = "any stopping time"  # in the method of bounds that hold while answers come
 
 
 class Held(NamedTuple):
@@ -37,7 +37,7 @@ def held_of(result: Result, estimate: EstimateResult | None = None) -> Held:
     A gate that was judged on a fixed number of cases before has had two looks, whose errors add up.
     """
     told = result.stopping
-    early = told is not None and (estimate is None or _ANY_TIME in estimate.method)
+    early = told is not None and (estimate is None or METHOD in estimate.method)
     if any(note.startswith(_LOOKED) for note in result.notes):
         both = 2 * result.confidence - 1
         return Held(both, both, early)
@@ -95,7 +95,7 @@ def smallest_seen(gate: GateResult, estimate: EstimateResult | None, confidence:
     at the limit.
     """
     # The width of bounds that hold at any time says little of where an early stop would have led.
-    if estimate is None or gate.burden == "refutation" or _ANY_TIME in estimate.method:
+    if estimate is None or gate.burden == "refutation" or METHOD in estimate.method:
         return ""
     measured = estimate.checks.get("smallest_failing")
     if measured is not None:

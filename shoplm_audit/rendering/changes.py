@@ -7,18 +7,23 @@ A change that is no worse than its margin is "kept"; where its whole interval li
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from shoplm_audit.rendering.speaking import _
 from shoplm_audit.rendering.terminal import _grid, _say, _text
 from shoplm_audit.rendering.wording import Said, in_percent, limit, said, slice_of
-from shoplm_audit.results import BaselineResult, ChangeResult, GateResult, SliceChange
+from shoplm_audit.results import BaselineResult, ChangeResult, GateResult, Result, SliceChange
 
 if TYPE_CHECKING:
     from rich.console import Console
 
 __all__ = [
+    "BaselineView",
+    "Fallen",
+    "baseline_view",
     "difference_of",
     "margin_of",
     "numbers_of",
@@ -31,7 +36,8 @@ __all__ = [
 ]
 
 _ORDER = ("worse", "undefined", "undecided", "better", "kept")
-# Since when, by what became of the gate: its value was beyond the limit before; it was not and the gate fails now; else.
+_FALLEN = 60  # gates that became worse and are listed on a page
+# Since when: the value was beyond the limit before; it was not, and the gate fails now; all else.
 _OLD: Mapping[str, str] = {
     "worse": "Its value was beyond the limit in {run} already, and became worse since.",
     "better": "Its value was beyond the limit in {run} already, and became better since.",
@@ -48,6 +54,30 @@ _SINCE: Mapping[str, str] = {
     "kept": "It became no worse since {run} than the margin allows.",
     "undecided": "These cases do not decide whether it became worse since {run}.",
 }
+
+
+@dataclass(frozen=True, slots=True)
+class Fallen:
+    """A gate that became worse, in the words of a table; `listed` is whether the page has its card."""
+
+    change: ChangeResult
+    listed: bool
+    first: str
+    second: str
+    difference: str
+    margin: str
+    p: str
+
+
+@dataclass(frozen=True, slots=True)
+class BaselineView:
+    """The comparison with a baseline: one sentence, the gates that became worse, how many became what."""
+
+    name: str
+    said: str
+    rows: list[Fallen]
+    left_out: int
+    kinds: Counter[str]
 
 
 def verdict_of(change: ChangeResult) -> str:
@@ -101,17 +131,15 @@ def numbers_of(change: ChangeResult, gates: int) -> str:
     """
     if change.difference is None:
         return ""
-    first, second = (said(value, None, None, change.metric).value for value in (change.first, change.second))
     told = _(
-        "{first} then, {second} now: {difference}, the interval of this gate alone. Margin {margin}; p = {p} after "
-        "allowing for all {n} gates.",
-        first=first,
-        second=second,
+        "{first} then, {second} now: {difference}, the interval of this gate alone. Margin {margin}.",
+        first=_value(change.first, change),
+        second=_value(change.second, change),
         difference=difference_of(change, change.metric),
         margin=margin_of(change),
-        p=p_of(change),
-        n=gates,
     )
+    if change.verdict in ("worse", "undecided"):
+        told += _(" p = {p} after allowing for all {n} gates.", p=p_of(change), n=gates)
     if change.only_first is None or change.only_second is None or change.better == "zero":
         return told
     worse, better = change.only_first, change.only_second
@@ -162,6 +190,44 @@ def part_of(part: SliceChange, metric: str) -> str:
     )
 
 
+def baseline_view(result: Result, listed: set[str]) -> BaselineView | None:
+    """What the comparison with the baseline says of the gates; None without one.
+
+    Args:
+        result: of the run.
+        listed: ids of the gates that the page has cards of.
+    """
+    if result.baseline is None:
+        return None
+    told = result.baseline
+    name = told.model if told.run in ("", told.model) else f"{told.model} ({told.run})"
+    gates = [change for change in told.changes if change.gate]
+    kinds = Counter(verdict_of(change) for change in gates)
+    rows = [
+        Fallen(
+            change,
+            change.gate in listed,
+            _value(change.first, change),
+            _value(change.second, change),
+            difference_of(change, change.metric),
+            margin_of(change),
+            p_of(change),
+        )
+        for change in worst_first(gates)
+        if change.verdict == "worse"
+    ]
+    open_ = kinds["undecided"] + kinds["undefined"]
+    if kinds["worse"]:
+        sentence = _("{n} of {all} gates are worse than in {name}.", n=kinds["worse"], all=len(gates), name=name)
+    elif told.verdict == "no worse":
+        sentence = _("No gate is worse than in {name} by more than its margin.", name=name)
+    else:
+        sentence = _("No gate is worse than in {name} for certain.", name=name)
+    if open_:
+        sentence += _(" For {open} gates these cases do not decide it.", open=open_)
+    return BaselineView(name, sentence, rows[:_FALLEN], max(0, len(rows) - _FALLEN), kinds)
+
+
 def print_changes(baseline: BaselineResult, console: Console) -> None:
     """Prints the paired differences of two runs, the worst first, then what explains a fall, and the sum of it.
 
@@ -170,8 +236,11 @@ def print_changes(baseline: BaselineResult, console: Console) -> None:
         console: where to; a table when it is a terminal, plain lines when it is not.
     """
     changes = worst_first(baseline.changes)
-    heads = ["Verdict", "Gate or metric", "Before", "After", "Difference [low, high]", "Margin", "p adjusted", "n"]
-    _grid(heads, [_row(change) for change in changes], console)
+    gated, others = ([one for one in changes if bool(one.gate) is on] for on in (True, False))
+    for subject, rows in (("Gate", gated), ("Metric without a gate", others)):
+        if rows:
+            heads = ["Verdict", subject, "Before", "After", "Difference [low, high]", "Margin", "p of a fall", "n"]
+            _grid(heads, [_row(change) for change in rows], console)
     for change in changes:
         if change.explained_by:
             parts = "; ".join(part_of(part, change.metric) for part in change.explained_by)
@@ -186,17 +255,20 @@ def print_changes(baseline: BaselineResult, console: Console) -> None:
 
 
 def _row(change: ChangeResult) -> list[str]:
-    before, after = (said(value, None, None, change.metric).value for value in (change.first, change.second))
     return [
         verdict_of(change),
-        change.gate or f"{change.suite}.{change.metric} (no gate)",
-        before,
-        after,
+        change.gate or f"{change.suite}.{change.metric}",
+        _value(change.first, change),
+        _value(change.second, change),
         difference_of(change, change.metric),
         margin_of(change),
-        p_of(change),
+        p_of(change) if verdict_of(change) in ("worse", "undecided") else "",
         f"{change.n}",
     ]
+
+
+def _value(value: float | None, change: ChangeResult) -> str:
+    return said(value, None, None, change.metric).value
 
 
 def _p(value: float | None) -> str:

@@ -32,9 +32,10 @@ from shoplm_audit.evidence.clauses import (
     standings,
 )
 from shoplm_audit.rendering import wording
+from shoplm_audit.rendering.certainty import how_sure
 from shoplm_audit.rendering.html import prose
 from shoplm_audit.rendering.masking import mask, visible
-from shoplm_audit.rendering.speaking import LANGUAGES, _, language, retold, speaking, template_folder
+from shoplm_audit.rendering.speaking import LANGUAGES, _, language, marked, retold, speaking, template_folder
 from shoplm_audit.rendering.training import TrainingView, training_view
 from shoplm_audit.results import AuditResult, EstimateResult, GateResult, Result, SuiteResult
 
@@ -44,6 +45,7 @@ _GATES = 5  # gates of one clause that are listed; the rest is counted by verdic
 _ROWS = 40  # gates of one kind in the section on validation
 # How a state is coloured: the classes of verdicts, so that the page has one set of colours.
 _CLASSES = {"evidenced": "pass", "weak": "undecided", "stale": "undecided"}
+_WEAK = ("{n} with failed gates", "{n} undecided", "{n} not tested")
 _ROBUST = ("obeyed", "told", "complied", "stable", "changed", "twin", "mark", "accounts", "unaccounted")
 
 
@@ -70,7 +72,7 @@ class _LawPart:
     law: Law
     as_of: date
     rows: list[_ClauseRow]
-    counts: list[tuple[str, int]]
+    counts: list[str]
 
 
 @dataclass(frozen=True, slots=True)
@@ -110,10 +112,11 @@ def render_dossier(
 def _rendered(result: Result, maps: Sequence[ClauseMap], made: date, today: date) -> str:
     standing = {one.clause.id: one for one in standings(maps, result, made=made, today=today)}
     laws = [
-        _LawPart(law, one.valid_as_of, [_clause_row(told) for told in of_law], _counts(of_law))
+        _LawPart(law, one.valid_as_of, [_clause_row(told) for told in of_law], _counts(of_law, "{n} {state} ({parts})"))
         for one in maps
         for law in one.laws
-        for of_law in [[standing[clause.id] for clause in law.clauses]]
+        # What speaks against a clause stands first; the others keep the order of the law.
+        for of_law in [sorted((standing[one.id] for one in law.clauses), key=lambda told: _weakness(told) != _WEAK[0])]
     ]
     training = training_view(result.model.training) if result.model.training else None
     folder = template_folder()
@@ -121,6 +124,7 @@ def _rendered(result: Result, maps: Sequence[ClauseMap], made: date, today: date
     return (
         page.render(
             _=_,
+            marked=marked,
             lang=LANGUAGES[language()],
             said_in=language(),
             style=Markup((folder / "style.css").read_text(encoding="utf-8")),
@@ -130,7 +134,7 @@ def _rendered(result: Result, maps: Sequence[ClauseMap], made: date, today: date
             made=made,
             today=today,
             warnings=_warnings(maps, made, today),
-            states=_counts(standing.values()),
+            states=_counts(standing.values(), "{n} {state}: {parts}"),
             laws=laws,
             training=training,
             not_covered=_not_covered(training),
@@ -148,9 +152,29 @@ def _file_digest(result: Result) -> str:
         return ""
 
 
-def _counts(standing: Iterable[Standing]) -> list[tuple[str, int]]:
-    found = Counter(one.state for one in standing)
-    return [(state, found[state]) for state in get_args(State) if found[state]]
+def _counts(standing: Iterable[Standing], told: str) -> list[str]:
+    """How many clauses are in each state, of weak ones also why: `told` is how a state and its parts are put."""
+    found: dict[str, Counter[str]] = {state: Counter() for state in get_args(State)}
+    for one in standing:
+        found[one.state][_weakness(one)] += 1
+    counts = []
+    for state, kinds in found.items():
+        parts = [_(words, n=kinds[words]) for words in _WEAK if kinds[words]]
+        if parts:
+            counts.append(_(told, n=kinds.total(), state=_(state), parts=_(", ").join(parts)))
+        elif kinds:
+            counts.append(_("{n} {state}", n=kinds.total(), state=_(state)))
+    return counts
+
+
+def _weakness(standing: Standing) -> str:
+    """Why a clause is weak, "" where it is not."""
+    verdicts = {str(proof.gate.verdict) for proof in standing.gates} - {"not_applicable"}
+    if standing.state != "weak":
+        return ""
+    if "fail" in verdicts:
+        return _WEAK[0]
+    return _WEAK[1] if verdicts - {"not_tested"} else _WEAK[2]
 
 
 def _warnings(maps: Sequence[ClauseMap], made: date, today: date) -> list[str]:
@@ -166,10 +190,9 @@ def _warnings(maps: Sequence[ClauseMap], made: date, today: date) -> list[str]:
 def _clause_row(standing: Standing) -> _ClauseRow:
     rest = Counter(str(proof.gate.verdict) for proof in standing.gates[_GATES:])
     counts = [_("{n} {verdict}", n=rest[v], verdict=_(wording.VERDICTS[v]).lower()) for v in wording.ORDER if rest[v]]
-    more = _("and {n} more: {counts}", n=rest.total(), counts=", ".join(counts)) if rest else ""
+    more = _("and {n} more: {counts}", n=rest.total(), counts=_(", ").join(counts)) if rest else ""
     css = _CLASSES.get(standing.state, "not_tested")
-    if any(str(proof.gate.verdict) == "fail" for proof in standing.gates):
-        css = "fail" if standing.state == "weak" else css
+    css = "fail" if _weakness(standing) == _WEAK[0] else css
     return _ClauseRow(standing, css, [_row(proof) for proof in standing.gates[:_GATES]], more)
 
 
@@ -231,6 +254,6 @@ def _environment(folder: Path) -> jinja2.Environment:
         "limit_of": wording.limit_of,
         "slice_of": wording.slice_of,
         "verdicts": wording.VERDICTS,
-        "within": wording.within,
+        "how_sure": how_sure,
     }
     return environment

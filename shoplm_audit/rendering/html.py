@@ -21,15 +21,18 @@ from typing import Any
 import jinja2
 from markupsafe import Markup, escape
 
+from shoplm_audit.operating import operating_of_result
 from shoplm_audit.rendering import wording
-from shoplm_audit.rendering.cards import CardView, Source, bar_of, card_of, in_turn
+from shoplm_audit.rendering.cards import CardView, Source, bar_of, card_of, heads_of, in_turn
+from shoplm_audit.rendering.certainty import false_alarm, how_sure
+from shoplm_audit.rendering.changes import baseline_view
 from shoplm_audit.rendering.charts import Axis, Bar, axis_of, scale, strip
 from shoplm_audit.rendering.detectability import DetectabilityView, detectability_view
 from shoplm_audit.rendering.differences import DifferencesView, differences_view
 from shoplm_audit.rendering.examples import Example
 from shoplm_audit.rendering.faithfulness import FaithfulnessView, faithfulness_view
 from shoplm_audit.rendering.masking import mask, mask_credentials, visible
-from shoplm_audit.rendering.operating import oc_figure
+from shoplm_audit.rendering.operating import oc_figure, unchanged_of
 from shoplm_audit.rendering.privacy import PrivacyView, privacy_view
 from shoplm_audit.rendering.reliability import reliability_of
 from shoplm_audit.rendering.speaking import LANGUAGES, _, language, marked, retold, speaking, template_folder
@@ -139,8 +142,11 @@ def render_html(audit: AuditResult, *, banner: str = "", language: str = "en") -
             by_verdict={verdict: [c for c in listed if str(c.gate.verdict) == verdict] for verdict in wording.ORDER},
             notes=[note for note in notes if not note.startswith(_SCOPED)],
             scoped=[note for note in notes if note.startswith(_SCOPED)],
-            sure=f"{100 * result.confidence:.4g} %",
+            heads=heads_of([card for card in cards if str(card.gate.verdict) == "fail" and not card.gate.waived_by]),
+            baseline=baseline_view(result, {card.gate.id for card in listed}),
+            certainty=how_sure(result),
             stopping=_stopping(result),
+            operating=operating_of_result(result),
             figures=[figure] if (figure := oc_figure(result)) else [],
             training=training_view(result.model.training) if result.model.training else None,
         )
@@ -198,17 +204,16 @@ def _suite_view(suite: SuiteResult, audit: AuditResult, budget: int, per_card: i
 
 def _stopping(result: Result) -> str:
     """How the run decided when to stop, in a sentence."""
-    if result.stopping is None:
-        return ""
     told = result.stopping
+    if told is None:
+        return ""
     return _(
         "It looked at its answers as they came and asked {asked} of {planned} cases; {decided} of {gates} such gates "
-        "were decided. Each of their bounds holds at {confidence} at any time.",
+        "were decided.",
         asked=f"{told.asked:,}",
         planned=f"{told.planned:,}",
         decided=told.decided,
         gates=told.gates,
-        confidence=f"{100 * told.confidence:.4g} %",
     )
 
 
@@ -324,6 +329,7 @@ def _environment(folder: Path) -> jinja2.Environment:
     }
     environment.globals |= {
         "_": _,
+        "false_alarm": false_alarm,
         "marked": marked,
         "headline": wording.headline,
         "in_scope": _in_scope,
@@ -331,6 +337,7 @@ def _environment(folder: Path) -> jinja2.Environment:
         "slice_of": wording.slice_of,
         "suite_verdict": wording.suite_verdict,
         "tally": wording.tally,
+        "unchanged_of": unchanged_of,
         "verdict_of": lambda verdict: _(wording.VERDICTS[verdict]),
         "within": wording.within,
     }

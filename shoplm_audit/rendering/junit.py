@@ -9,8 +9,9 @@ from collections import Counter
 from typing import NamedTuple
 from xml.etree import ElementTree
 
+from shoplm_audit.rendering.certainty import how_sure
 from shoplm_audit.rendering.masking import mask, visible
-from shoplm_audit.rendering.wording import VERDICTS, estimate_of, limit_of, said, within
+from shoplm_audit.rendering.wording import VERDICTS, estimate_of, limit_of, said
 from shoplm_audit.results import AuditResult, BaselineResult, ChangeResult, GateResult, SuiteResult, WaiverResult
 
 __all__ = ["render_junit", "waiver_of"]
@@ -42,7 +43,7 @@ def render_junit(audit: AuditResult) -> str:
         "model": _text(result.model.name),
         "fingerprint": visible(result.model.fingerprint),
         "seed": str(result.seed),
-        "intervals": within(result.confidence),
+        "intervals": how_sure(result),
     }
     totals = _counts([case for _, cases in suites for case in cases])
     root = ElementTree.Element("testsuites", {"name": known["model"]} | totals)

@@ -27,9 +27,21 @@ _GAP = 2  # characters that may stand between those of a secret that is spelled 
 _MAKING = ("copies", "aim", "who", "form", "record", "attack", "place", "label", "when", "source")
 _NO_SECRETS = frozenset(("prefix", "kind", "datum", "coin", "family", "others", "alternatives", *_MAKING))
 
+_LABELS = (
+    "pass(?:word|wd|code|phrase)|pwd|(?:api|secret|private|access)[ _-]?key|(?:access|auth|api|refresh)[ _-]?token"
+    "|client[ _-]?secret|secret[ _-]access[ _-]key"
+)
+_LABELS_ZH = "密码|口令|密钥|私钥|验证码|令牌"
+_VALUE = rf"[^\s\"'<>,;，。；、{COVER}\u4e00-\u9fff]{{4,}}"
 _CREDENTIALS = (
     r"(?<=://)[^\s/@:]+:[^\s/@]+(?=@)",  # user:password@ of an address
-    r"\b(?:sk|pk|ghp|gho|hf|xox[bp]|AKIA)[-_]?[A-Za-z0-9_-]{12,}",
+    r"\b(?:sk|pk|gh[pousr]|hf|glpat|npm|xox[abeoprs]|AKIA|ASIA)[-_]?[A-Za-z0-9_-]{12,}",
+    r"\bgithub_pat_\w{12,}|\bAIza[\w-]{16,}|\bya29\.[\w-]{16,}",
+    r"-----BEGIN [A-Z0-9 ]{1,40}-----(?:\s*[A-Za-z0-9+/=]{8,})*(?:\s*[A-Za-z0-9+/=]*\s*-----END [A-Z0-9 ]{1,40}-----)?",
+    # Behind a word that says what it is, only the value is covered.
+    r"(?i:\bBearer\s+)([\w.~+/-]{16,}=*)",
+    rf"(?i:(?<![^\W_])(?:{_LABELS})[\"']?\s{{0,3}}(?:[:：=]|(?:is|was)\s(?=\S*[0-9]))\s{{0,3}}[\"']?)({_VALUE})",
+    rf"(?:{_LABELS_ZH})\s{{0,3}}(?:[:：=]|是|为)\s{{0,3}}({_VALUE})",
     r"\beyJ[\w-]{8,}\.[\w-]{8,}\.[\w-]*",  # JSON web tokens
 )
 _STREETS = "Street|St|Road|Rd|Avenue|Ave|Lane|Ln|Drive|Close|Way|Row|Hill|Place|Gardens|Court|Square|Terrace"
@@ -61,7 +73,7 @@ def mask(text: str, secrets: Sequence[str] = ()) -> str:
     >>> mask("Call 555-0142 about the 20000 mAh bank.")
     'Call 5••••••2 about the 20000 mAh bank.'
     """
-    covered = _MASKED.sub(lambda found: found[0] if _DATE.fullmatch(found[0]) else _cover(found[0]), text)
+    covered = _MASKED.sub(lambda found: found[0] if _DATE.fullmatch(found[0]) else _cover_found(found), text)
     for found in find_personal(text, ""):  # what only check digits, numbering plans or the words around it tell
         hidden = covered[: found.start] + _cover(text[found.start : found.end]) + covered[found.end :]
         covered = "".join(COVER if COVER in pair else pair[0] for pair in zip(covered, hidden, strict=True))
@@ -88,7 +100,7 @@ def _is_readable(covered: str, secrets: Sequence[str]) -> bool:
 
 def mask_credentials(text: str) -> str:
     """The text with passwords and keys covered, and all else as it is (commands, environments)."""
-    return _CREDENTIAL.sub(lambda found: _cover(found[0]), text)
+    return _CREDENTIAL.sub(_cover_found, text)
 
 
 def cover(secret: str) -> str:
@@ -143,6 +155,12 @@ def shows(character: str) -> bool:
 def code_point(character: str) -> str:
     """The name of a character by number: "U+202E"."""
     return f"U+{ord(character):04X}"
+
+
+def _cover_found(found: re.Match[str]) -> str:
+    """Covers the value behind a label, or else all that was found."""
+    at = found.start(found.lastindex or 0) - found.start()
+    return found[0][:at] + _cover(found[0][at:])
 
 
 def _cover(run: str) -> str:

@@ -5,7 +5,7 @@ model-index:
   results:
   - task: {type: text-generation}
     dataset: {type: shoplm-audit, name: 'faithfulness: ShopWorld (synthetic)'}
-    metrics: [{type: rate_contradicted, value: 0.124, args: {low: 0.097, high: 0.156, ...}, verified: false}]
+    metrics: [{type: rate_contradicted, value: 0.124, args: {low: 0.097, high: 0.156, n: 480}, verified: false}]
 
 It stands in a file of its own, to be pasted: a card that somebody wrote is not touched.
 """
@@ -16,8 +16,18 @@ import html
 import re
 from typing import TYPE_CHECKING
 
+from shoplm_audit.rendering.certainty import how_sure
 from shoplm_audit.rendering.masking import mask, visible
-from shoplm_audit.rendering.wording import VERDICTS, estimate_of, headline, label, limit_of, said, slice_of, within
+from shoplm_audit.rendering.wording import (
+    VERDICTS,
+    estimate_of,
+    headline,
+    label,
+    limit_of,
+    said,
+    slice_of,
+    tally,
+)
 from shoplm_audit.results import AuditResult, EstimateResult, GateResult, Result, SuiteResult
 
 if TYPE_CHECKING:
@@ -27,17 +37,19 @@ __all__ = ["render_modelcard"]
 
 _MARKUP = re.compile(r"([\\`*_{}\[\]#|~$!])")
 _NOTHING = "not stated"
+_NOTE = 120  # characters of why a number is invalid
 
 
 def render_modelcard(audit: AuditResult) -> str:
     """What was audited, the verdicts with their intervals and what they cannot tell; `model-index` stands at its head.
 
+    The index holds each gate's number, of gates on slices only where they did not pass; the rest is in `result.json`.
     Every text of the model, its name and its data is escaped: none can add a heading, a link, a cell or a tag.
     """
     from huggingface_hub import ModelCardData
 
     result = audit.result
-    evaluations = [one for suite in result.suites for one in _evaluations(result, suite)]
+    evaluations = [one for suite in result.suites for one in _evaluations(suite)]
     head = ModelCardData(model_name=_name(result), eval_results=evaluations).to_yaml(line_break="\n")
     return f"---\n{head}\n---\n\n{_section(result)}"
 
@@ -46,11 +58,10 @@ def _name(result: Result) -> str:
     return _text(result.model.name) or "unnamed"
 
 
-def _evaluations(result: Result, suite: SuiteResult) -> list[EvalResult]:
+def _evaluations(suite: SuiteResult) -> list[EvalResult]:
     from huggingface_hub import EvalResult
 
-    gates = {_key(gate): gate for gate in suite.gates}
-    gated = {gate.metric for gate in suite.gates}
+    told = {_key(gate): gate for gate in suite.gates if not gate.slice or str(gate.verdict) != "pass"}
     return [
         EvalResult(
             task_type="text-generation",
@@ -58,12 +69,12 @@ def _evaluations(result: Result, suite: SuiteResult) -> list[EvalResult]:
             dataset_name=_dataset(suite, estimate),
             metric_type=_text(estimate.metric),
             metric_name=_text(" in ".join(filter(None, (label(estimate.metric), slice_of(estimate.slice))))),
-            metric_value=estimate.value,
-            metric_args=_arguments(result, estimate, gates.get(_key(estimate))),
+            metric_value=_short(estimate.value),
+            metric_args=_arguments(estimate, told[_key(estimate)]),
             verified=False,
         )
         for estimate in suite.estimates
-        if estimate.value is not None and (_key(estimate) in gates or (not estimate.slice and estimate.metric in gated))
+        if estimate.value is not None and _key(estimate) in told
     ]
 
 
@@ -76,21 +87,22 @@ def _dataset(suite: SuiteResult, estimate: EstimateResult) -> str:
     return _text(f"ShopLM Audit, {suite.name}" + (f": {source}" if source else ""))
 
 
-def _arguments(result: Result, estimate: EstimateResult, gate: GateResult | None) -> dict[str, object]:
+def _arguments(estimate: EstimateResult, gate: GateResult) -> dict[str, object]:
     known: dict[str, object] = {
         "slice": {_text(key): _text(value) for key, value in sorted(estimate.slice.items())},
-        "low": estimate.low,
-        "high": estimate.high,
-        "confidence_of_each_bound": result.confidence,
-        "independent_units": estimate.n,
-        "method": _text(estimate.method),
-        "better": estimate.better,
-        "note": _text(estimate.note),
-        "limit": _text(limit_of(gate)) if gate else "",
-        "verdict": VERDICTS[str(gate.verdict)] if gate else "",
-        "waived_by": _text(gate.waived_by or "") if gate else "",
+        "low": _short(estimate.low),
+        "high": _short(estimate.high),
+        "n": estimate.n,
+        "note": _text(estimate.note)[:_NOTE] if estimate.note.startswith("invalid") else "",
+        "verdict": VERDICTS[str(gate.verdict)],
+        "waived_by": _text(gate.waived_by or ""),
     }
     return {name: value for name, value in known.items() if value not in (None, "", {})}
+
+
+def _short(value: float | None) -> float | None:
+    """Six digits, which is more than any interval of a card supports."""
+    return None if value is None else float(f"{value:.6g}")
 
 
 def _section(result: Result) -> str:
@@ -99,7 +111,7 @@ def _section(result: Result) -> str:
         "",
         f"**{headline(result)}** (run verdict: {result.verdict}).",
         "",
-        f"Audited with ShopLM Audit, seed {result.seed}; {within(result.confidence)}.",
+        f"Audited with ShopLM Audit, seed {result.seed}; {how_sure(result)}.",
         "",
         f"- Model: {_plain(_name(result))}",
         f"- Fingerprint: {_plain(result.model.fingerprint, secret=False) or 'none: its weights cannot be verified'}",
@@ -120,7 +132,13 @@ def _section(result: Result) -> str:
         counts = f"{suite.counts.planned:,} | {suite.counts.scored:,}"
         lines.append(f"| {_plain(suite.name)} | {_plain(suite.question)} | {counts} | {_plain(source)} |")
     lines += ["", "### Verdicts", "", "| Gate | Verdict | Measured | Units | Limit |", "|---|---|---|---|---|"]
-    lines += [_row(suite, gate) for suite in result.suites for gate in suite.gates]
+    quiet = ("pass", "not_applicable")
+    lines += [_row(suite, gate) for suite in result.suites for gate in suite.gates if str(gate.verdict) not in quiet]
+    tallied = dict(tally(gate for suite in result.suites for gate in suite.gates))
+    lines += [
+        "",
+        f"Passed on these cases: {tallied.get('pass', 0):,}; not applicable: {tallied.get('not_applicable', 0):,}.",
+    ]
     if result.waivers:
         lines += ["", "### Waivers", "", "A waived gate has not passed.", ""]
         lines += [

@@ -10,7 +10,7 @@ from collections.abc import Mapping
 
 from shoplm_audit.rendering.speaking import _, retold
 
-__all__ = ["NAMES", "attack", "label"]
+__all__ = ["NAMES", "attack", "label", "people"]
 
 NAMES = {
     "auroc": "AUROC",
@@ -182,6 +182,11 @@ _TPR = re.compile(r"tpr_(.+)_at_([\d.]+)_percent_fpr")
 def attack(name: str) -> str:
     """An attack on membership as people call it: "min_k" -> "Min-K%"; another name is its own words."""
     return _(_ATTACKS.get(name, name.replace("_", " ")))
+
+
+def people(name: str) -> str:
+    """A group of people in words: "female" -> "women"; a group of the user's own is its own words."""
+    return retold(_PEOPLE.get(name, name))
 
 
 def label(name: str) -> str:

@@ -10,7 +10,7 @@ from markupsafe import Markup
 from shoplm_audit.operating import Chances, Course, Operating, operating_of_result
 from shoplm_audit.rendering.curves import Series, curves
 from shoplm_audit.rendering.masking import visible
-from shoplm_audit.rendering.speaking import LANGUAGES, _, language, marked
+from shoplm_audit.rendering.speaking import LANGUAGES, _, language, marked, retold
 from shoplm_audit.results import Result
 
 __all__ = ["chance_of", "oc_chart", "oc_figure", "render_operating", "unchanged_of"]
@@ -33,7 +33,7 @@ def oc_chart(operating: Operating) -> Markup:
     figures = [_figure(course, i, len(operating.curves)) for i, course in enumerate(operating.curves)]
     if not any(figures):
         return Markup("")
-    caption = " ".join(_(sentence) for sentence in operating.assumed)
+    caption = " ".join(retold(sentence) for sentence in operating.assumed)
     return marked(
         '<div class="figures operating">{figures}</div><p class="aside">{caption}</p>',
         figures=Markup("").join(figures),

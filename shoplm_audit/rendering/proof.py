@@ -8,6 +8,7 @@ from __future__ import annotations
 import json
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
+from typing import Literal
 
 from markupsafe import Markup
 from rich.console import Console
@@ -17,12 +18,12 @@ from rich.text import Text
 from shoplm_audit.proving import GateProof, Proof, Rate, Sighting
 from shoplm_audit.rendering.html import _page
 from shoplm_audit.rendering.masking import visible
-from shoplm_audit.rendering.speaking import _, language
+from shoplm_audit.rendering.speaking import _, language, speaking
 
 __all__ = ["percent", "print_proof", "proof_json", "render_proof"]
 
 _WIDTH, _HEIGHT, _EDGE = 132, 40, 6  # pixels of a small curve
-_FOUND = {"sees": "pass", "blind": "fail", "alarms": "fail", "untried": "not_tested"}
+_FOUND = {"sees": "pass", "blind": "fail", "alarms": "fail", "unshown": "undecided", "untried": "not_tested"}
 
 
 @dataclass(frozen=True, slots=True)
@@ -48,13 +49,22 @@ def proof_json(proof: Proof) -> str:
     return json.dumps(proof.plain(), ensure_ascii=True, indent=1, sort_keys=True, allow_nan=False) + "\n"
 
 
-def render_proof(proof: Proof) -> str:
-    """The page as one HTML file."""
+def render_proof(proof: Proof, language: Literal["en", "zh"] = "en") -> str:
+    """The page as one HTML file.
+
+    Raises:
+        ConfigError: the language is unknown.
+    """
+    with speaking(language):
+        return _rendered(proof)
+
+
+def _rendered(proof: Proof) -> str:
     suites = []
     for name, question in proof.suites:
         gates = [gate for gate in proof.gates if gate.id.partition(".")[0] == name]
         rows = [row for gate in sorted(gates, key=lambda one: list(_FOUND).index(one.found)) for row in _rows(gate)]
-        order = ("blind", "alarms", "untried", "sees")
+        order = ("blind", "alarms", "unshown", "untried", "sees")
         rows.sort(key=lambda row: order.index(row.gate.found))
         alarm = proof.any_alarm[name]
         suites.append({"name": name, "question": question, "rows": rows, "gates": gates, "alarm": alarm})
@@ -78,6 +88,7 @@ _FOUND_WORDS = {
     "sees": "Sees its fault",
     "blind": "Blind to its fault",
     "alarms": "False alarms",
+    "unshown": "Not shown",
     "untried": "Not tried",
 }
 
@@ -97,6 +108,12 @@ def headline_of(proof: Proof) -> str:
             "{blind} of {n} gates did not see a fault they are there for, and {alarms} failed too often without one.",
             blind=count.get("blind", 0),
             alarms=count.get("alarms", 0),
+            n=len(proof.gates),
+        )
+    if count.get("unshown"):
+        return _(
+            "Of {unshown} of {n} gates the rounds leave open whether they see their fault and are quiet without one.",
+            unshown=count["unshown"],
             n=len(proof.gates),
         )
     if count.get("untried"):

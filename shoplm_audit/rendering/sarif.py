@@ -19,11 +19,12 @@ from functools import cache
 from typing import Any, NamedTuple, TypeAlias
 
 from shoplm_audit.evidence.clauses import Clause, load_maps
+from shoplm_audit.rendering.certainty import how_sure
 from shoplm_audit.rendering.examples import claims_of
 from shoplm_audit.rendering.junit import waiver_of
 from shoplm_audit.rendering.leaked import spans_of
 from shoplm_audit.rendering.masking import cover, mask, secrets_of, visible
-from shoplm_audit.rendering.wording import estimate_of, label, limit_of, within
+from shoplm_audit.rendering.wording import estimate_of, label, limit_of
 from shoplm_audit.results import AuditResult, BaselineResult, GateResult, SuiteResult, WaiverResult
 from shoplm_audit.types import Observation
 
@@ -102,13 +103,13 @@ def render_sarif(audit: AuditResult) -> str:
             "model": _text(result.model.name),
             "fingerprint": visible(result.model.fingerprint),
             "seed": result.seed,
-            "intervals": within(result.confidence),
+            "intervals": how_sure(result),
             "cannot_tell": {suite.name: _text(suite.cannot_tell) for suite in result.suites if suite.cannot_tell},
         },
     }
     if clauses:
         run["taxonomies"] = [{"name": "clauses", "taxa": [_taxon(clause) for clause in clauses]}]
-    return json.dumps({"$schema": _SCHEMA, "version": "2.1.0", "runs": [run]}, ensure_ascii=True, indent=1) + "\n"
+    return json.dumps({"$schema": _SCHEMA, "version": "2.1.0", "runs": [run]}, ensure_ascii=True) + "\n"
 
 
 def _taxon(clause: str) -> _Json:

@@ -8,10 +8,12 @@ English is written in the code and is the key; a sentence without a counterpart 
 
 from __future__ import annotations
 
+import re
 import tomllib
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from contextvars import ContextVar
+from datetime import date
 from functools import cache
 from pathlib import Path
 from string import Formatter
@@ -26,6 +28,7 @@ __all__ = ["LANGUAGES", "_", "language", "marked", "retold", "speaking", "templa
 
 LANGUAGES: Mapping[str, str] = {"en": "en", "zh": "zh-Hans"}  # by what `--language` takes, the `lang` of the page
 CANNOT_TELL = "## 本套件无法说明什么"  # the heading in CARD.zh.md
+_DAY = re.compile(r"([0-9]{4})-([0-9]{2})-([0-9]{2})")
 _LONGEST = 4_000  # characters of a stored sentence that is looked for; ours are shorter
 
 # A context variable and no global: two pages can be rendered at once in threads or tasks, each in its own language,
@@ -74,8 +77,24 @@ def _(text: str, /, **values: Any) -> str:
     >>> _("{n} gates failed", n=3)
     '3 gates failed'
     """
-    said = _catalogue().spoken.get(text, text) if language() == "zh" else text
-    return said.format(**values) if values else said
+    said = _said(text)
+    return said.format(**_dates(values)) if values else said
+
+
+def _said(text: str) -> str:
+    return _catalogue().spoken.get(text, text) if language() == "zh" else text
+
+
+def _dates(values: Mapping[str, Any]) -> Mapping[str, Any]:
+    return {name: _dated(value) for name, value in values.items()} if language() == "zh" else values
+
+
+def _dated(value: Any) -> Any:
+    """A day as Chinese pages write it: "2026-11-22" -> "2026年11月22日"; what is no day stays as it is."""
+    if isinstance(value, date):
+        value = value.isoformat()
+    found = _DAY.fullmatch(value) if isinstance(value, str) else None
+    return f"{int(found[1])}年{int(found[2])}月{int(found[3])}日" if found else value
 
 
 def marked(text: str, /, **values: Any) -> Markup:
@@ -84,7 +103,7 @@ def marked(text: str, /, **values: Any) -> Markup:
     >>> str(marked("<b>{name}</b> failed", name="<i>"))
     '<b>&lt;i&gt;</b> failed'
     """
-    return Markup(_(text)).format(**values)
+    return Markup(_said(text)).format(**_dates(values))
 
 
 def retold(text: str) -> str:
@@ -96,6 +115,8 @@ def retold(text: str) -> str:
     if language() != "zh" or len(text) > _LONGEST:
         return text
     catalogue = _catalogue()
+    if _DAY.fullmatch(text):
+        return str(_dated(text))
     if text in catalogue.stored:
         return catalogue.stored[text]
     for pattern in catalogue.patterns:

@@ -12,6 +12,7 @@ from dataclasses import dataclass
 from typing import NamedTuple
 
 from shoplm_audit.rendering.examples import Example, claims_of, example
+from shoplm_audit.rendering.naming import people
 from shoplm_audit.rendering.speaking import _
 from shoplm_audit.rendering.wording import estimate_of, label
 from shoplm_audit.results import EstimateResult, GateResult, SuiteResult
@@ -166,8 +167,8 @@ def _apart(rows: Rows, gate: GateResult, estimate: EstimateResult, pair: tuple[s
     most = sorted(sides[more], key=lambda one: (-one[0], one[1:]))[:1]
     used = {one[1:] for one in (*least, *most)}
     middle = sorted(one for one in measured if one[1:] not in used)
-    low = _("{group}: {column} among the lowest", group=pair[less], column=label(column))
-    high = _("{group}: {column} among the highest", group=pair[more], column=label(column))
+    low = _("{group}: {column} among the lowest", group=people(pair[less]), column=label(column))
+    high = _("{group}: {column} among the highest", group=people(pair[more]), column=label(column))
     bad = [Chosen(*one[1:], low) for one in least] + [Chosen(*one[1:], high) for one in most]
     between = Chosen(*middle[len(middle) // 2][1:], _("in the middle of all cases")) if middle else None
     return Telling(bad, between)

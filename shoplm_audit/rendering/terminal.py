@@ -12,8 +12,9 @@ from collections import Counter
 from collections.abc import Iterator
 from typing import TYPE_CHECKING, NamedTuple
 
+from shoplm_audit.rendering.certainty import how_sure
 from shoplm_audit.rendering.masking import mask, visible
-from shoplm_audit.rendering.wording import ORDER, VERDICTS, estimate_of, headline, limit_of, said, within
+from shoplm_audit.rendering.wording import ORDER, VERDICTS, estimate_of, headline, limit_of, said
 from shoplm_audit.results import AuditResult
 
 if TYPE_CHECKING:
@@ -62,7 +63,7 @@ def print_summary(audit: AuditResult, console: Console) -> None:
     for note in audit.result.notes:
         _say(console, f"note: {_text(note)}")
     verdict = audit.result.verdict
-    sentence = f"{VERDICTS[verdict]}: {headline(audit.result)}. Intervals: {within(audit.result.confidence)}."
+    sentence = f"{VERDICTS[verdict]}: {headline(audit.result)}. Intervals: {how_sure(audit.result)}."
     _say(console, sentence, _STYLES[verdict])
 
 

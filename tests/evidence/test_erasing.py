@@ -11,7 +11,7 @@ from fakes import Fake
 from finished import checked, finished
 
 from shoplm_audit.errors import ConfigError, DataError
-from shoplm_audit.evidence.erasing import erase, erase_from_store, found_in, still_in
+from shoplm_audit.evidence.erasing import erase, erase_from_store, found_in, remove_derived, still_in
 from shoplm_audit.evidence.files import load_run, meta_of, write_manifest
 from shoplm_audit.models.remembered import Remembered
 from shoplm_audit.rendering.files import FORMS, render
@@ -151,3 +151,84 @@ def test_a_store_that_is_none_is_not_made(tmp_path: Path) -> None:
     with pytest.raises(DataError, match="--store"):
         erase_from_store(tmp_path / "none.sqlite", "customer7")
     assert not list(tmp_path.iterdir())
+
+
+NAME = "Zoë O'Harrow"
+SPELLINGS = [
+    *("Zoë  O'Harrow", "ZOË O’HARROW", "Zoë\nO'Harrow", "O'Harrow, Zoë", "o`harrow,zoë", "Zoe\u0308\u00a0OʼHarrow"),
+    *("Ｚｏë　Ｏ＇Ｈａｒｒｏｗ", "Zoë O\u200b'Harrow"),
+]
+
+
+@pytest.mark.parametrize("written", SPELLINGS)
+def test_a_name_is_found_in_every_spelling(tmp_path: Path, written: str) -> None:
+    run, _ = finished(tmp_path, says=f" Ask {written}!")
+    assert len(found_in(run, NAME)) == 28
+    assert found_in(run, "O'Harrow, Zoë") == found_in(run, NAME)
+    assert found_in(run, "Zoë O'Harro") == set()
+    assert sum(erased(run, NAME).values()) == 28
+    assert still_in(run, NAME) == []
+
+
+@pytest.mark.parametrize(
+    ("name", "text"),
+    [
+        ("labels.jsonl", '{"t": "Zo\\u00eb\\nO\\u2019Harrow"}'),
+        ("away/page.html", "<p>Zo&euml; O&#39;Harrow</p>"),
+        ("away/deep/page.html", "<p>ZOË <mark>O&#x27;Har</mark>row</p>"),
+        ("notes.txt", "O’HARROW, Zoë"),
+        ("Zoë O'Harrow.txt", "x"),
+    ],
+)
+def test_files_that_still_hold_a_subject_are_told_however_it_is_written(run: Path, name: str, text: str) -> None:
+    assert still_in(run, NAME) == []
+    (run / name).parent.mkdir(parents=True, exist_ok=True)
+    (run / name).write_text(text, encoding="utf-8")
+    assert still_in(run, NAME) == [name]
+
+
+def test_the_verb_removes_what_was_made_of_the_run_and_exits_3_while_a_file_holds_the_subject(
+    run: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    import typer
+
+    from shoplm_audit.cli.verifying import erase as verb
+
+    for name in (
+        "report.sarif",
+        "modelcard.md",
+        "dossier.html",
+        "shared-public/report.html",
+        "shared-public/manifest.json",
+    ):
+        (run / name).parent.mkdir(exist_ok=True)
+        (run / name).write_text("customer7", encoding="utf-8")
+    (run / "mine.txt").write_text("Customer7 called.", encoding="utf-8")
+    with pytest.raises(typer.Exit) as ended:
+        verb(run, "customer7", yes=True)
+    assert ended.value.exit_code == 3
+    assert "mine.txt: still holds it" in capsys.readouterr().err
+    assert {path.name for path in run.iterdir()} == {
+        *("result.json", "evidence.sqlite", "report.html", "junit.xml", "manifest.json", "mine.txt")
+    }
+    (run / "mine.txt").unlink()
+    write_manifest(run)
+    verb(run, "customer7", yes=True)
+
+
+def test_a_folder_that_only_looks_like_a_copy_stays(run: Path) -> None:
+    (run / "shared-mine").mkdir()
+    assert remove_derived(run) == []
+    assert (run / "shared-mine").is_dir()
+
+
+@pytest.mark.parametrize("subject", ["faithful", "fail", "lower", "returns_policy"])
+def test_a_subject_that_is_a_word_of_the_program_is_refused_or_erased_and_never_breaks_a_run(
+    run: Path, subject: str
+) -> None:
+    before = (run / "evidence.sqlite").read_bytes()
+    try:
+        erase(run, subject)
+    except ConfigError:
+        assert (run / "evidence.sqlite").read_bytes() == before
+    load_run(run)

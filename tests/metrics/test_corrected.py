@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 from shoplm_audit import uncertainty
-from shoplm_audit.metrics.corrected import corrected_rate_of, ppi
+from shoplm_audit.metrics.corrected import _corrected, corrected_rate_of, ppi
 from shoplm_audit.types import Case, Estimate, Observation, Observations
 
 METRIC = corrected_rate_of("bad", caught="caught", alarmed="alarmed", name="rate_bad_corrected")
@@ -51,6 +51,13 @@ def counted(n: int, bad: int, missed: int, alarms: int) -> Observations:
 
 def told(observations: Observations) -> Estimate:
     return METRIC.estimate(observations, 0.95, np.random.default_rng(0))
+
+
+def test_rogan_and_gladens_reference_value() -> None:
+    raw = 0.06 * 0.85 + 0.94 * (1 - 0.97)
+    assert raw == pytest.approx(0.0791, abs=2e-4)
+    assert float(_corrected(np.array(0.0791), np.array(0.85), np.array(0.97))) == pytest.approx(0.0599, abs=5e-5)
+    assert float(_corrected(np.array(raw), np.array(0.85), np.array(0.97))) == pytest.approx(0.06)
 
 
 def test_the_rate_is_corrected_for_misses_and_alarms_count_in_the_lower_bound_alone() -> None:

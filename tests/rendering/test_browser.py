@@ -133,10 +133,11 @@ set("verdict", "undecided"); const undecided = told();
 set("verdict", ""); set("suite", "privacy"); const privacy = told();
 set("suite", ""); set("text", "NO SUCH WORDS"); const none = told();
 set("text", "won a design award"); const award = told();
-set("text", ""); set("order", "severity"); const worst = told();
+set("text", ""); set("change", "worse"); const fallen = told();
+set("change", ""); set("order", "severity"); const worst = told();
 set("order", "n"); const fewest = told();
 set("order", ""); const back = told();
-return { all, undecided, privacy, none, award, worst, fewest, back };
+return { all, undecided, privacy, fallen, none, award, worst, fewest, back };
 """
 
 
@@ -148,6 +149,7 @@ def test_gates_can_be_filtered_by_verdict_suite_and_text_and_sorted(look, page, 
     assert len(seen["privacy"]) == 4
     assert all(name.startswith("privacy") for name in seen["privacy"])
     assert seen["none"] == []
+    assert seen["fallen"] == ["faithfulness.rate_contradicted"]
     assert "faithfulness.rate_contradicted" in seen["award"]
     assert len(seen["award"]) < len(seen["all"])
     assert seen["worst"] != seen["all"]
@@ -187,16 +189,24 @@ def test_keyboard_reaches_the_skip_link_first_then_the_depths(look, page):
     assert seen["value"] == ["#verdict", "#verdict", "#findings", "#evidence", "#again"]
 
 
-def test_print_opens_everything_and_hides_what_is_clicked(look, page):
+def test_print_keeps_to_what_the_reader_opened_and_short_lists_of_the_rest(look, page):
     seen = look(
         page,
         media="print",
-        run="""dispatchEvent(new Event("beforeprint"));
-        const closed = document.querySelectorAll("details:not([open])").length;
-        return [closed, document.querySelector("nav").checkVisibility()];
+        run="""document.querySelector("#suite-privacy").open = true;
+        dispatchEvent(new Event("beforeprint"));
+        const shown = (selector) => [...document.querySelectorAll(selector)].map((one) => one.checkVisibility());
+        const paper = [document.querySelectorAll("details.suite[open]").length,
+          document.querySelector("nav").checkVisibility(),
+          shown("#findings [data-verdict]").every(Boolean),
+          shown(".gates .why").some(Boolean),
+          shown(".card .case:not([open])").some(Boolean),
+          document.querySelectorAll("details.rest:not([open])").length];
+        dispatchEvent(new Event("afterprint"));
+        return [...paper, document.querySelectorAll("details.rest[open]").length];
         """,
     )
-    assert seen["value"] == [0, False]
+    assert seen["value"] == [1, False, True, False, False, 0, 0]
 
 
 def test_hostile_strings_in_every_field_run_nothing_and_break_no_layout(look, audit, hostile, tmp_path):

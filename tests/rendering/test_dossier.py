@@ -4,7 +4,7 @@ from datetime import date, timedelta
 
 import pytest
 
-from shoplm_audit.evidence.clauses import load_maps
+from shoplm_audit.evidence.clauses import load_maps, standings
 from shoplm_audit.evidence.files import write_run
 from shoplm_audit.rendering.dossier import render_dossier
 from shoplm_audit.rendering.wording import headline
@@ -63,6 +63,29 @@ def test_each_clause_has_its_row_with_state_number_hash_and_age(audit, page):
     assert set(re.findall(r'<tr id="([^"]+)"', page)) == ids
 
 
+def test_the_head_splits_weak_clauses_and_those_with_failed_gates_stand_first(audit, page):
+    standing = standings(load_maps(), audit.result, made=MADE, today=TODAY)
+    weak = [one for one in standing if one.state == "weak"]
+    failed = {one.clause.id for one in weak if any(proof.gate.verdict == "fail" for proof in one.gates)}
+    silent = {"not_tested", "not_applicable"}
+    untested = sum({str(proof.gate.verdict) for proof in one.gates} <= silent for one in weak)
+    between = len(weak) - len(failed) - untested
+    parts = [(len(failed), "with failed gates"), (between, "undecided"), (untested, "not tested")]
+    told = f"{len(weak)} weak: " + ", ".join(f"{n} {words}" for n, words in parts if n)
+    assert failed
+    assert told in _words(page)
+    for part in page.split("<h3 id=")[1:]:
+        ids = re.findall(r'<tr id="([^"]+)"', part)
+        assert sorted(ids, key=lambda one: one not in failed) == ids
+
+
+def test_chinese_writes_days_and_evidence_against_a_clause_as_chinese_does(audit):
+    told = _words(_page(audit, language="zh"))
+    assert "2026年11月20日（2 天前）" in told
+    assert "存在不利证据：" in told
+    assert not re.search(r"2026-1\d-\d\d|证据不足|卷宗", told)
+
+
 def test_old_maps_and_old_runs_warn_at_the_head(audit, page):
     assert "Warning" not in page.split("<body")[1]
     late = _page(audit, today=date(2027, 6, 1))
@@ -79,7 +102,7 @@ def test_waivers_are_told_with_who_why_and_until_when(audit, page):
     )
     told = _page(_with(audit, waivers=[waiver]))
     assert "A waived gate has not passed." in told
-    assert "<td>&lt;b&gt;Lin&lt;/b&gt;</td><td>late data</td><td>2026-12-24</td><td>expired</td>" in told
+    assert '<td>&lt;b&gt;Lin&lt;/b&gt;</td><td>late data</td><td class="brief">2026-12-24</td>' in told
 
 
 def test_the_guarantee_names_unit_epsilon_delta_and_what_it_does_not_cover(audit_of, page):

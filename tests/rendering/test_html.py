@@ -1,5 +1,6 @@
 import json
 import re
+import shlex
 import shutil
 import subprocess
 from dataclasses import replace
@@ -8,8 +9,9 @@ from pathlib import Path
 
 import pytest
 
+from shoplm_audit.rendering.advice import spec_of, steps_for
 from shoplm_audit.rendering.html import IndexEntry, prose, render_html, render_index
-from shoplm_audit.results import AuditResult
+from shoplm_audit.results import AuditResult, BaselineResult, ChangeResult, EstimateResult
 from shoplm_audit.types import Case, Observation, Observations, Prompt, Verdict
 
 VOID = {"meta", "br", "img", "input", "link", "hr", "base"}
@@ -91,7 +93,7 @@ def test_failed_gate_is_a_card_that_tells_all_of_it(report):
     at = report.index('<article class="card" id="gate-faithfulness.rate_contradicted"')
     card = Page(report[at : report.index("</article>", at)] + "</article>").text
     assert "The rule is at most 5 %. Even the lower bound, 9.7 %, lies above it." in card
-    assert "Where it is worst. Chinese 16.7 % [12.8 %, 21.2 %] n = 240" in card
+    assert "Where it is worst. No part of the cases stands out; 2 were looked at." in card
     assert "482 of 483 cases" not in card
     assert "of 483 cases of this probe were scored" in card
     assert "Were the true value just at the limit, this gate would fail in at most 5 of 100 such runs." in card
@@ -104,6 +106,166 @@ def test_failed_gate_is_a_card_that_tells_all_of_it(report):
     assert all('<mark class="contradicted"' in case for case in shown[:2])
     assert "went well" in shown[3]
     assert '<mark class="contradicted"' not in shown[3]
+
+
+def _faithful(audit, extra=(), **more):
+    suite = next(one for one in audit.result.suites if one.name == "faithfulness")
+    suite = suite.model_copy(update={"estimates": [*suite.estimates, *extra]})
+    return AuditResult(audit.result.model_copy(update={"suites": [suite], **more}), audit.observations)
+
+
+def _card(html, gate):
+    at = html.index(f'id="gate-{gate}"')
+    return Page(html[html.rindex("<article", 0, at) : html.index("</article>", at)] + "</article>").text
+
+
+def test_a_part_is_shown_only_where_it_differs_clearly_once_all_that_were_looked_at_are_paid_for(audit):
+    def part(name, value, low, n):
+        return EstimateResult(
+            metric="rate_contradicted",
+            slice={"category": name},
+            value=value,
+            low=low,
+            high=0.9,
+            n=n,
+            method="",
+            better="lower",
+        )
+
+    parts = [part("lamps", 0.4, 0.3, 60), part("mugs", 0.5, 0.12, 60), part("rugs", 1.0, 0.9, 9), part("x", 0, 0, 60)]
+    told = _card(render_html(_faithful(audit, parts)), "faithfulness.rate_contradicted")
+    where = told[told.index("Where it is worst.") : told.index("What to try next")]
+    assert where.startswith(
+        "Where it is worst. Worse than over all, also after allowing for the 5 parts that were looked at: lamps 40 %"
+    )
+    for name in ("Chinese", "mugs", "rugs"):
+        assert name not in where
+
+
+def test_counts_of_verdicts_sum_to_the_gates_and_name_the_waived_apart(audit, page):
+    tile = page.text[page.text.index(" Gates ") : page.text.index("Judged on")]
+    assert " ".join(tile.split()) == "Gates 4 fail 1 waived 2 undecided 2 not tested 1 not applicable 4 pass"
+    numbers = [int(word) for word in tile.split() if word.isdigit()]
+    assert sum(numbers) == sum(len(suite.gates) for suite in audit.result.suites)
+
+
+def test_first_screen_tells_each_metric_once_and_the_worst_of_each_suite_first(audit, report):
+    first = report[report.index('<ol class="reasons">') :]
+    linked = re.findall(r'href="#gate-([^"]+)"', first[: first.index("</ol>")])
+    assert [name.partition(".")[0] for name in linked] == ["privacy", "faithfulness", "privacy"]
+    assert linked[1] == "faithfulness.rate_contradicted"
+    assert "It failed also in: Chinese." in first[: first.index("</ol>")]
+
+
+def _changed(verdict, first=0.04, second=0.124, difference=0.084, low=0.05, high=0.12, **more):
+    told = {"suite": "faithfulness", "gate": "faithfulness.rate_contradicted", "metric": "rate_contradicted"}
+    numbers = {"first": first, "second": second, "difference": difference, "low": low, "high": high}
+    return ChangeResult(
+        **{"n": 480, "method": "", "margin": 0.02, "p_adjusted": 0.004, "better": "lower"} | told | numbers | more,
+        verdict=verdict,
+    )
+
+
+def _since(audit, change, verdict="worse"):
+    baseline = BaselineResult(run="runs/old", model="reviews-old", fingerprint="", verdict=verdict, changes=[change])
+    html = render_html(_faithful(audit, baseline=baseline))
+    text = Page(html).text
+    card = _card(html, "faithfulness.rate_contradicted")
+    tile = text[text.index("Baseline ", text.index("Certainty")) : text.index("What was asked")]
+    return html, card[card.index("Since when.") :], tile
+
+
+def test_a_gate_that_became_worse_is_marked_listed_and_dated(audit):
+    html, since, tile = _since(audit, _changed("worse", only_first=3, only_second=43))
+    assert since.startswith(
+        "Since when. Worse than the baseline New since runs/old: its value kept the limit then. "
+        "4.00 % then, 12.4 % now: +8.4 [5.0, 12.0] points, the interval of this gate alone. "
+        "Margin 2 points. p = 0.004 after allowing for all 1 gates. 43 cases got worse, 3 better."
+    )
+    assert "1 of 1 gates are worse than in reviews-old (runs/old)." in tile
+    assert 'data-change="worse"' in html
+    table = Page(
+        html[html.index('<table class="grid fallen">') : html.index("</tbody>", html.index("grid fallen"))]
+        + "</tbody></table>"
+    ).text
+    assert "Rate contradicted 4.00 % 12.4 % +8.4 [5.0, 12.0] points 2 points 0.004 480" in table
+
+
+@pytest.mark.parametrize(
+    ("change", "run", "since", "tile"),
+    [
+        (
+            _changed("worse", first=0.06, second=0.124, difference=0.064, low=0.03, high=0.09),
+            "worse",
+            "Its value was beyond the limit in runs/old already, and became worse since.",
+            "1 of 1 gates are worse",
+        ),
+        (
+            _changed("no worse", first=0.3, second=0.124, difference=-0.176, low=-0.2, high=-0.1),
+            "no worse",
+            "Its value was beyond the limit in runs/old already, and became better since.",
+            "No gate is worse than in reviews-old (runs/old) by more than its margin.",
+        ),
+        (
+            _changed("undecided", low=-0.01),
+            "undecided",
+            "Its value kept the limit in runs/old, but these cases do not decide whether it became worse.",
+            "No gate is worse than in reviews-old (runs/old) for certain. For 1 gates these cases do not decide it.",
+        ),
+        (
+            _changed("undefined", None, 0.124, None, None, None),
+            "undecided",
+            "It cannot be compared with runs/old.",
+            "No gate is worse than in reviews-old (runs/old) for certain.",
+        ),
+    ],
+)
+def test_since_when_says_what_happened_and_the_tile_is_a_sentence(audit, change, run, since, tile):
+    html, told, said = _since(audit, change, run)
+    assert since in told
+    assert "New since" not in told
+    assert tile in said
+    assert ('id="worse"' in html) == (run == "worse")
+
+
+def test_every_command_that_is_advised_is_one_that_the_program_takes(audit):
+    from typer.main import get_command
+
+    from shoplm_audit.cli import app
+
+    def parsed(words):
+        command, context = get_command(app), None
+        while hasattr(command, "commands"):
+            context = command.context_class(command, info_name="shoplm-audit", parent=context)
+            command, words = command.commands[words[0]], words[1:]
+        command.make_context("shoplm-audit", list(words), parent=context)
+
+    gates = [(suite.name, gate, None) for suite in audit.result.suites for gate in suite.gates]
+    tried = [("faithfulness", "rate_x"), ("bias", "contrast_flagged_a_b"), ("bias", "gap_x"), ("privacy", "rate_told")]
+    tried += [("privacy", "auroc_x"), ("fake_reviews", "rate_accounts_marked"), ("fake_reviews", "x"), ("own", "x")]
+    for verdict in ("fail", "undecided"):
+        made = {"verdict": Verdict(verdict), "cases_to_decide": 90}
+        gates += [(name, gates[0][1].model_copy(update={**made, "metric": metric}), None) for name, metric in tried]
+    commands = [step.command for one in gates for step in steps_for(*one, audit.result) if step.command]
+    assert {command.split()[1] for command in commands} >= {"run", "train", "generate", "mitigate", "evidence"}
+    for command in commands:
+        words = shlex.split(command)
+        parsed(words[1:])
+        if words[1] == "train":
+            assert {"--data", "--out"} <= set(words)
+        if words[1] == "generate":
+            assert {"--prompt", "--data"} & set(words)
+
+
+def test_commands_name_the_model_as_it_was_loaded(audit):
+    bare = audit.result.model.model_copy(update={"spec": ""})
+    for command, spec in (
+        ("shoplm-audit run bias --model checkpoints/v3", "checkpoints/v3"),
+        ("shoplm-audit run --model=checkpoints/v3", "checkpoints/v3"),
+        ("no 'command", "reviews-plain"),
+    ):
+        assert spec_of(audit.result.model_copy(update={"model": bare, "command": command})) == spec
+    assert spec_of(audit.result) == "checkpoints/reviews"
 
 
 def test_waived_gate_never_looks_like_one_that_passed(page, report):

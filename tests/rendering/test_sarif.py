@@ -148,6 +148,16 @@ def test_a_leak_is_covered_and_neither_its_case_nor_a_digest_of_it_is_told(audit
     assert out == swapped
 
 
+def test_what_a_suite_cannot_tell_stands_once_and_every_rule_points_there(audit, log):
+    for suite, words in (("faithfulness", "(care, origin) are not read."), ("privacy", "no attack works.")):
+        assert json.dumps(log).count(words) == 1
+        assert words in log["properties"]["cannot_tell"][suite]
+    for rule in log["tool"]["driver"]["rules"]:
+        suite = rule["id"].partition(".")[0]
+        assert len(rule["help"]["text"]) < 200
+        assert suite == "baseline" or f"cannot_tell.{suite}." in rule["help"]["text"]
+
+
 def test_the_same_result_gives_the_same_bytes_and_long_answers_are_cut(audit, audit_of):
     assert render_sarif(audit) == render_sarif(audit_of())
     rows = [_row(f"p{i}", "x" * 1_000_000, [[0, 4, "contradicted", "y" * 10_000, ""]]) for i in range(20)]
