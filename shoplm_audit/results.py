@@ -146,7 +146,8 @@ class ChangeResult(_Strict):
     """The metric of one gate beside the baseline's, paired by case; `difference` is this run minus the baseline.
 
     `p_value` is that of the metric not being worse by more than the margin, `p_adjusted` the same after Holm over all
-    gates of the policy. "worse" and "no worse" hold for the whole interval against the margin.
+    gates of the policy. "worse" and "no worse" hold for the whole interval against the margin. Beside a run that
+    stopped on what it saw, p holds at any time, and is undefined for metrics that have no such bounds.
     """
 
     suite: str

@@ -31,7 +31,7 @@ HERE = Path(__file__).parent
 RECORDED = HERE / "recorded"
 MADE = date(2026, 11, 22)
 BANNER = "sample: an invented model, on an invented shop"
-COMMAND = "shoplm-audit run {suites} --model checkpoints/{name} --limit {limit}"
+COMMAND = "shoplm-audit run {suites} --model checkpoints/{name}"
 WAIVER = Waiver(
     "faithfulness.rate_unsupported",
     "Mira Oduya, head of product",
@@ -69,20 +69,20 @@ def recorded(name: str) -> AuditResult:
 
 def record() -> None:
     """Audits the sample models and keeps their runs."""
-    before = _audited("reviews-v2", {}, ["faithfulness", "bias", "privacy"], 80)
+    suites = ["faithfulness", "bias", "privacy"]
+    before = _audited("reviews-v2", {}, suites)
     faults = {"hallucinate": 0.2, "embroider": 0.35, "favour": 0.5, "memorise": 0.5}
-    after = _audited("reviews-v3", faults, ["faithfulness", "bias", "privacy"], 80)
-    suites = [suite.name for suite in after.result.suites]
+    after = _audited("reviews-v3", faults, suites)
     after = concluded(after, suites, waivers=[WAIVER], today=MADE, baseline=("reviews-v2", before))
     _keep("failing", after)
-    _keep("passing", _audited("replies-v7", {}, ["faithfulness", "fake_reviews"], 240))
+    _keep("passing", _audited("replies-v7", {}, ["faithfulness", "fake_reviews"]))
 
 
-def _audited(name: str, faults: Mapping[str, float], suites: list[str], limit: int) -> AuditResult:
+def _audited(name: str, faults: Mapping[str, float], suites: list[str]) -> AuditResult:
     model = Saboteur(**faults, training=invented_record(epsilon=3.0))
-    found = audit(model, suites, limit=limit)
+    found = audit(model, suites)
     told = found.result.model.model_copy(update={"name": name, "fingerprint": ""})
-    command = COMMAND.format(suites=" ".join(suites), name=name, limit=limit)
+    command = COMMAND.format(suites=" ".join(suites), name=name)
     environment = {"shoplm-audit": found.result.environment["shoplm-audit"]}
     result = found.result.model_copy(
         update={"model": told, "command": command, "seconds": 0.0, "environment": environment, "notes": []}

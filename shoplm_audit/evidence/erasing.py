@@ -39,7 +39,8 @@ _SHORTEST = 2  # characters of a subject; a shorter one stands in nearly every r
 _DERIVED = ("report.sarif", "modelcard.md", "dossier.html")  # what `report` makes beside the files of a run
 _ONE_SIGN = dict.fromkeys(map(ord, "‘’‛ʼʻ`´′＇"), "'") | dict.fromkeys(map(ord, "“”„‟″«»＂"), '"')
 _ONE_SIGN |= dict.fromkeys(map(ord, "‐‑‒–—―−－"), "-") | dict.fromkeys(map(ord, "\u00ad\u200b\u200c\u200d\ufeff"), "")
-_JSON_ESCAPE = re.compile(r"(?:\\u[0-9a-fA-F]{4})+|\\[nrt\"/\\]")
+_JSON_ESCAPE = re.compile(r"(?:\\u[0-9a-fA-F]{4})+")
+_PIECE, _OVERLAP = 1 << 16, 1 << 12  # characters of a file that are looked at together, and of two in a row
 _TAG = re.compile(r"<[^<>]{1,400}>")
 
 
@@ -70,9 +71,15 @@ class _Seeker:
             raise ConfigError(f"{subject!r}: too short to be a subject. Give a customer's id, a name or an address.")
         self._whole = re.compile("|".join(dict.fromkeys(map(_alone, [folded, *_turned(folded)]))))
         self._plain = re.compile(_alone(subject.strip()), re.IGNORECASE)
+        self._run = max(re.findall(r"\w+", folded), key=len)
 
     def __call__(self, data: Any) -> bool:
-        return any(self._whole.search(_folded(text)) for text in _strings(data))
+        return any(self._is_in(text) for text in _strings(data))
+
+    def _is_in(self, text: str) -> bool:
+        if text.isascii() and self._run not in text.lower():  # folding is slow, and most texts hold nothing of it
+            return False
+        return self._whole.search(_folded(text)) is not None
 
     def without(self, data: Any) -> Any:
         """The same data, with the subject's name struck out of every string."""
@@ -312,15 +319,23 @@ def still_in(folder: Path, subject: str) -> list[str]:
         for path in folder.rglob("*")
         if path.is_file() and not path.is_symlink()
         for name in [path.relative_to(folder).as_posix()]
-        if any(map(holds, [name, *_views(path.read_bytes())]))
+        if holds(name) or any(holds(piece) for view in _views(path.read_bytes()) for piece in _cut(view))
     )
+
+
+def _cut(text: str) -> Iterator[str]:
+    """A long text in pieces that overlap: most are ASCII, which is fast to search."""
+    return (text[start : start + _PIECE + _OVERLAP] for start in range(0, len(text), _PIECE))
 
 
 def _views(content: bytes) -> Iterator[str]:
     """A file as text, without the escapes of JSON and HTML, and without tags, which may stand within a name."""
     text = content.decode("utf-8", "ignore")
     yield text
-    plain = html.unescape(_JSON_ESCAPE.sub(_unescaped, text))
+    plain = text.replace("\\\\", "\\").replace('\\"', '"')
+    for blank in ("\\n", "\\r", "\\t"):
+        plain = plain.replace(blank, " ")
+    plain = html.unescape(_JSON_ESCAPE.sub(_unescaped, plain))
     if plain != text:
         yield plain
     if "<" in plain:
@@ -328,7 +343,4 @@ def _views(content: bytes) -> Iterator[str]:
 
 
 def _unescaped(found: re.Match[str]) -> str:
-    try:
-        return str(json.loads(f'"{found[0]}"'))
-    except ValueError:
-        return " "
+    return str(json.loads(f'"{found[0]}"'))

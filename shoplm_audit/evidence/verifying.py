@@ -240,8 +240,8 @@ def _recompute(run: _Run, told: Verification) -> None:
     for lacking, probes in unmade.items():
         gates = sum(probes.values())
         (told.unchecked if gates and TEMPLATES in lacking else told.notes).append(
-            f"Without {' and '.join(lacking)} the cases of {', '.join(probes)} cannot be made again: that none was left "
-            f"out, added or changed is not checked. Gates that rest on them: {gates}."
+            f"Without {' and '.join(lacking)} the cases of {', '.join(probes)} cannot be made again: that none was "
+            f"left out, added or changed is not checked. Gates that rest on them: {gates}."
         )
     again, rows = sum(one.again for one in read), sum(map(len, audited.observations.values()))
     told.notes.append(f"{again} of {rows} cases were read again off their stored answers.")
