@@ -150,7 +150,9 @@ def test_a_hostile_subject_erases_its_own_rows_and_nothing_else(made: Path, tmp_
     told = program("evidence", "erase", run, subject, "--yes")
     assert told.exit_code == 0, (told.output, told.exception)
     assert 0 < before - len(load_run(run).observations["returns_policy", "ask"]) < 5
-    assert program("verify", run, "--suite", suite_of(made)).exit_code == 0
+    checked = program("verify", run, "--suite", suite_of(made))
+    assert checked.exit_code == 3, "what rests on erased rows cannot be recomputed, and nothing differs"
+    assert "erased" in checked.output
 
 
 @pytest.mark.parametrize("place", ["result.json", "evidence.sqlite", "manifest.json"])
