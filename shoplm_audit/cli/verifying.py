@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -123,7 +124,7 @@ def waive(
 def erase(
     run_folder: Annotated[Path, typer.Argument(metavar="RUN", help="Folder of a finished run.")],
     subject: Annotated[str, typer.Argument(metavar="SUBJECT", help="A customer's id, a name, an address.")],
-    yes: Annotated[bool, typer.Option("--yes", help="Erase without asking.")] = False,
+    yes: Annotated[bool, typer.Option("--yes", help="Erase without asking; asked is only at a terminal.")] = False,
     store: Annotated[
         Path | None, typer.Option("--store", help="A store of answers from which the subject goes too.")
     ] = None,
@@ -144,7 +145,7 @@ def erase(
 
     key = key_at_hand(sign_key)
     gone = found_in(run_folder, subject)
-    if not yes:
+    if not yes and sys.stdin.isatty():
         typer.confirm(f"Erase {len(gone)} cases of {run_folder} for good?", abort=True)
     with held(run_folder):
         was_signed = bool(signed_by(run_folder)[0])
