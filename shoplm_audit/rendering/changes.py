@@ -12,8 +12,9 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
+from shoplm_audit.rendering.masking import on_a_line
 from shoplm_audit.rendering.speaking import _
-from shoplm_audit.rendering.terminal import _grid, _say, _text
+from shoplm_audit.rendering.terminal import grid, say
 from shoplm_audit.rendering.wording import Said, in_percent, limit, said, slice_of
 from shoplm_audit.results import BaselineResult, ChangeResult, GateResult, Result, SliceChange
 
@@ -109,7 +110,7 @@ def since(change: ChangeResult, run: str, gate: GateResult | None = None) -> str
         run: how the baseline is called.
         gate: with the limits that the baseline's value is held against.
     """
-    name, kind = _text(run), verdict_of(change)
+    name, kind = on_a_line(run), verdict_of(change)
     if kind == "undefined":
         return _("It cannot be compared with {run}.", run=name)
     beyond = gate is not None and _beyond(gate, change.first)
@@ -182,7 +183,7 @@ def part_of(part: SliceChange, metric: str) -> str:
     """A part of the cases that explains a fall: "lamps: 62 % of it, +18 [9, 27] points there (n = 40, p = 0.002)"."""
     return _(
         "{part}: {share} of it, {difference} there (n = {n}, p = {p})",
-        part=_text(slice_of(part.slice)),
+        part=on_a_line(slice_of(part.slice)),
         share=said(part.share, None, None, "share_").value,
         difference=difference_of(part, metric),
         n=part.n,
@@ -240,18 +241,18 @@ def print_changes(baseline: BaselineResult, console: Console) -> None:
     for subject, rows in (("Gate", gated), ("Metric without a gate", others)):
         if rows:
             heads = ["Verdict", subject, "Before", "After", "Difference [low, high]", "Margin", "p of a fall", "n"]
-            _grid(heads, [_row(change) for change in rows], console)
+            grid(heads, [_row(change) for change in rows], console)
     for change in changes:
         if change.explained_by:
             parts = "; ".join(part_of(part, change.metric) for part in change.explained_by)
-            _say(console, f"{_text(change.gate)} fell most in: {parts}.")
+            say(console, f"{on_a_line(change.gate)} fell most in: {parts}.")
     for note in baseline.notes:
-        _say(console, f"note: {_text(note)}")
+        say(console, f"note: {on_a_line(note)}")
     gates = [change.verdict for change in baseline.changes if change.gate]
     fallen, open_ = gates.count("worse"), gates.count("undecided") + gates.count("undefined")
     start = f"{fallen} of {len(gates)}" if fallen else f"None of {len(gates)}"
     sentence = f"{start} gates fell by more than the margin; {open_} could not be decided on these cases."
-    _say(console, sentence, "bold red" if fallen else "bold")
+    say(console, sentence, "bold red" if fallen else "bold")
 
 
 def _row(change: ChangeResult) -> list[str]:

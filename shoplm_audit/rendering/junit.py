@@ -10,7 +10,7 @@ from typing import NamedTuple
 from xml.etree import ElementTree
 
 from shoplm_audit.rendering.certainty import how_sure
-from shoplm_audit.rendering.masking import mask, visible
+from shoplm_audit.rendering.masking import spelled, visible
 from shoplm_audit.rendering.wording import VERDICTS, estimate_of, limit_of, said
 from shoplm_audit.results import AuditResult, BaselineResult, ChangeResult, GateResult, SuiteResult, WaiverResult
 
@@ -40,7 +40,7 @@ def render_junit(audit: AuditResult) -> str:
     if result.baseline is not None:
         suites.append(("baseline", _baseline_cases(result.baseline)))
     known = {
-        "model": _text(result.model.name),
+        "model": spelled(result.model.name),
         "fingerprint": visible(result.model.fingerprint),
         "seed": str(result.seed),
         "intervals": how_sure(result),
@@ -48,7 +48,7 @@ def render_junit(audit: AuditResult) -> str:
     totals = _counts([case for _, cases in suites for case in cases])
     root = ElementTree.Element("testsuites", {"name": known["model"]} | totals)
     for name, cases in suites:
-        element = ElementTree.SubElement(root, "testsuite", {"name": _text(name)} | _counts(cases))
+        element = ElementTree.SubElement(root, "testsuite", {"name": spelled(name)} | _counts(cases))
         properties = ElementTree.SubElement(element, "properties")
         for key, value in known.items():
             ElementTree.SubElement(properties, "property", name=key, value=value)
@@ -111,12 +111,12 @@ def _changed(change: ChangeResult, baseline: BaselineResult) -> str:
 
 
 def _add(parent: ElementTree.Element, suite: str, case: _Case) -> None:
-    element = ElementTree.SubElement(parent, "testcase", classname=_text(suite), name=_text(case.name))
+    element = ElementTree.SubElement(parent, "testcase", classname=spelled(suite), name=spelled(case.name))
     if case.outcome == "failure":
-        failure = ElementTree.SubElement(element, "failure", type=case.kind, message=_text(case.message))
-        failure.text = _text(case.details)
+        failure = ElementTree.SubElement(element, "failure", type=case.kind, message=spelled(case.message))
+        failure.text = spelled(case.details)
     elif case.outcome:
-        ElementTree.SubElement(element, "skipped", message=_text(case.message))
+        ElementTree.SubElement(element, "skipped", message=spelled(case.message))
 
 
 def _measured(suite: SuiteResult, gate: GateResult) -> str:
@@ -126,10 +126,6 @@ def _measured(suite: SuiteResult, gate: GateResult) -> str:
         shown = said(estimate.value, estimate.low, estimate.high, gate.metric)
         lines.append(f"measured {shown}, n = {estimate.n} ({estimate.method}); limit {limit_of(gate)}")
     return "\n".join(lines)
-
-
-def _text(text: str) -> str:
-    return visible(mask(text))
 
 
 def _counts(cases: list[_Case]) -> dict[str, str]:

@@ -16,7 +16,7 @@ from shoplm_audit.data.personal import find_personal
 from shoplm_audit.data.sought import Sought, condensed, readings
 from shoplm_audit.types import Case
 
-__all__ = ["COVER", "cover", "mask", "mask_credentials", "put_before", "secrets_of", "visible"]
+__all__ = ["COVER", "cover", "mask", "mask_credentials", "on_a_line", "put_before", "secrets_of", "spelled", "visible"]
 
 COVER = "•"
 _SHARED_RUN = 4  # characters of a secret that, found together in a text, are covered even when the rest is not there
@@ -136,6 +136,16 @@ def put_before(case: Case) -> list[str]:
 def _strings(values: Sequence[object]) -> list[str]:
     items = [item for value in values for item in (value if isinstance(value, list | tuple) else [value])]
     return [item for item in items if isinstance(item, str)]
+
+
+def spelled(text: str) -> str:
+    """The text as any file may hold it: masked, and what hides in it spelled out."""
+    return visible(mask(text))
+
+
+def on_a_line(text: str) -> str:
+    """The same on one line, with single blanks."""
+    return " ".join(spelled(text).split())
 
 
 def visible(text: str) -> str:

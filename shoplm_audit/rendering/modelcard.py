@@ -17,7 +17,7 @@ import re
 from typing import TYPE_CHECKING
 
 from shoplm_audit.rendering.certainty import how_sure
-from shoplm_audit.rendering.masking import mask, visible
+from shoplm_audit.rendering.masking import mask, on_a_line, visible
 from shoplm_audit.rendering.wording import (
     VERDICTS,
     estimate_of,
@@ -55,7 +55,7 @@ def render_modelcard(audit: AuditResult) -> str:
 
 
 def _name(result: Result) -> str:
-    return _text(result.model.name) or "unnamed"
+    return on_a_line(result.model.name) or "unnamed"
 
 
 def _evaluations(suite: SuiteResult) -> list[EvalResult]:
@@ -67,8 +67,8 @@ def _evaluations(suite: SuiteResult) -> list[EvalResult]:
             task_type="text-generation",
             dataset_type="shoplm-audit",
             dataset_name=_dataset(suite, estimate),
-            metric_type=_text(estimate.metric),
-            metric_name=_text(" in ".join(filter(None, (label(estimate.metric), slice_of(estimate.slice))))),
+            metric_type=on_a_line(estimate.metric),
+            metric_name=on_a_line(" in ".join(filter(None, (label(estimate.metric), slice_of(estimate.slice))))),
             metric_value=_short(estimate.value),
             metric_args=_arguments(estimate, told[_key(estimate)]),
             verified=False,
@@ -84,18 +84,18 @@ def _key(one: EstimateResult | GateResult) -> tuple[object, ...]:
 
 def _dataset(suite: SuiteResult, estimate: EstimateResult) -> str:
     source = suite.source.get(estimate.probe, "")
-    return _text(f"ShopLM Audit, {suite.name}" + (f": {source}" if source else ""))
+    return on_a_line(f"ShopLM Audit, {suite.name}" + (f": {source}" if source else ""))
 
 
 def _arguments(estimate: EstimateResult, gate: GateResult) -> dict[str, object]:
     known: dict[str, object] = {
-        "slice": {_text(key): _text(value) for key, value in sorted(estimate.slice.items())},
+        "slice": {on_a_line(key): on_a_line(value) for key, value in sorted(estimate.slice.items())},
         "low": _short(estimate.low),
         "high": _short(estimate.high),
         "n": estimate.n,
-        "note": _text(estimate.note)[:_NOTE] if estimate.note.startswith("invalid") else "",
+        "note": on_a_line(estimate.note)[:_NOTE] if estimate.note.startswith("invalid") else "",
         "verdict": VERDICTS[str(gate.verdict)],
-        "waived_by": _text(gate.waived_by or ""),
+        "waived_by": on_a_line(gate.waived_by or ""),
     }
     return {name: value for name, value in known.items() if value not in (None, "", {})}
 
@@ -168,10 +168,6 @@ def _row(suite: SuiteResult, gate: GateResult) -> str:
     units = f"{estimate.n:,}" if estimate else "0"
     limit = limit_of(gate) or ("the model's claim" if gate.burden == "refutation" else "none")
     return f"| {_plain(gate.id)} | {_plain(verdict)} | {_plain(measured)} | {units} | {_plain(limit)} |"
-
-
-def _text(text: str) -> str:
-    return " ".join(visible(mask(text)).split())
 
 
 def _plain(text: str, secret: bool = True) -> str:

@@ -23,7 +23,7 @@ from shoplm_audit.rendering.certainty import how_sure
 from shoplm_audit.rendering.examples import claims_of
 from shoplm_audit.rendering.junit import waiver_of
 from shoplm_audit.rendering.leaked import spans_of
-from shoplm_audit.rendering.masking import cover, mask, secrets_of, visible
+from shoplm_audit.rendering.masking import cover, mask, secrets_of, spelled, visible
 from shoplm_audit.rendering.wording import estimate_of, label, limit_of
 from shoplm_audit.results import AuditResult, BaselineResult, GateResult, SuiteResult, WaiverResult
 from shoplm_audit.types import Observation
@@ -60,8 +60,8 @@ class _Log:
     results: list[_Json] = field(default_factory=list)
 
     def add(self, rule: str, level: str, text: str, clauses: Iterable[str], **more: Any) -> None:
-        taxa = [{"id": _text(one), "index": self.clauses.index(one), "toolComponent": _CLAUSES} for one in clauses]
-        told = {"ruleId": _text(rule), "ruleIndex": list(self.rules).index(rule), "level": level}
+        taxa = [{"id": spelled(one), "index": self.clauses.index(one), "toolComponent": _CLAUSES} for one in clauses]
+        told = {"ruleId": spelled(rule), "ruleIndex": list(self.rules).index(rule), "level": level}
         self.results.append(told | {"message": {"text": _message(text)}} | more | ({"taxa": taxa} if taxa else {}))
 
 
@@ -100,11 +100,11 @@ def render_sarif(audit: AuditResult) -> str:
         "results": log.results,
         "properties": {
             "verdict": result.verdict,
-            "model": _text(result.model.name),
+            "model": spelled(result.model.name),
             "fingerprint": visible(result.model.fingerprint),
             "seed": result.seed,
             "intervals": how_sure(result),
-            "cannot_tell": {suite.name: _text(suite.cannot_tell) for suite in result.suites if suite.cannot_tell},
+            "cannot_tell": {suite.name: spelled(suite.cannot_tell) for suite in result.suites if suite.cannot_tell},
         },
     }
     if clauses:
@@ -114,7 +114,7 @@ def render_sarif(audit: AuditResult) -> str:
 
 def _taxon(clause: str) -> _Json:
     title = next((one.title.en for one in _known() if clause in (one.id, *one.aliases)), "")
-    return {"id": _text(clause)} | ({"shortDescription": {"text": _message(title)}} if title else {})
+    return {"id": spelled(clause)} | ({"shortDescription": {"text": _message(title)}} if title else {})
 
 
 @cache
@@ -143,7 +143,7 @@ def _add_gate(log: _Log, suite: SuiteResult, gate: GateResult, waivers: list[Wai
     if (waiver := waiver_of(gate, waivers)) is not None and waiver.state != "not needed":
         status = "accepted" if waiver.state == "in force" else "rejected"
         level = level if waiver.state == "in force" else "error"
-        why = _text(f"waived by {waiver.by} until {waiver.until} ({waiver.state}): {waiver.why}")
+        why = spelled(f"waived by {waiver.by} until {waiver.until} ({waiver.state}): {waiver.why}")
         more["suppressions"] = [{"kind": "external", "status": status, "justification": why}]
     log.add(rule, level, gate.why, gate.clauses, **more)
 
@@ -171,7 +171,7 @@ def _add_changes(log: _Log, baseline: BaselineResult) -> None:
 
 def _whole_result(name: str) -> _Json:
     physical = {"artifactLocation": {"uri": "result.json", "index": 0}, "region": {"startLine": 1}}
-    return {"physicalLocation": physical, "logicalLocations": [{"fullyQualifiedName": _text(name)}]}
+    return {"physicalLocation": physical, "logicalLocations": [{"fullyQualifiedName": spelled(name)}]}
 
 
 def _add_answers(log: _Log, suite: SuiteResult, probe: str, rows: Sequence[Observation]) -> None:
@@ -281,7 +281,7 @@ def _rule(log: _Log, rule: str, name: str, text: str, suite: SuiteResult) -> Non
     made = _descriptor(rule, name, text, f"What this cannot tell: the run's properties, cannot_tell.{suite.name}.")
     if clauses:
         made["relationships"] = [
-            {"target": {"id": _text(one), "index": log.clauses.index(one), "toolComponent": _CLAUSES}}
+            {"target": {"id": spelled(one), "index": log.clauses.index(one), "toolComponent": _CLAUSES}}
             for one in clauses
         ]
     log.rules.setdefault(rule, made)
@@ -289,20 +289,16 @@ def _rule(log: _Log, rule: str, name: str, text: str, suite: SuiteResult) -> Non
 
 def _descriptor(rule: str, name: str, text: str, help_text: str) -> _Json:
     return {
-        "id": _text(rule),
+        "id": spelled(rule),
         "shortDescription": {"text": _message(name)},
         "fullDescription": {"text": _message(text)},
         "help": {"text": _message(help_text)},
     }
 
 
-def _text(text: str) -> str:
-    return visible(mask(text))
-
-
 def _message(text: str) -> str:
     """A text as a SARIF message: braces are doubled, and nothing in it is a link (sections 3.11.5 and 3.11.6)."""
-    return _text(text).replace("{", "{{").replace("}", "}}").replace("](", "] (")
+    return spelled(text).replace("{", "{{").replace("}", "}}").replace("](", "] (")
 
 
 def _digest(*parts: str) -> str:

@@ -13,7 +13,7 @@ from collections.abc import Iterator
 from typing import TYPE_CHECKING, NamedTuple
 
 from shoplm_audit.rendering.certainty import how_sure
-from shoplm_audit.rendering.masking import mask, visible
+from shoplm_audit.rendering.masking import on_a_line
 from shoplm_audit.rendering.wording import ORDER, VERDICTS, estimate_of, headline, limit_of, said
 from shoplm_audit.results import AuditResult
 
@@ -23,7 +23,7 @@ if TYPE_CHECKING:
     from shoplm_audit.operating import Operating
     from shoplm_audit.plan import Plan
 
-__all__ = ["print_plan", "print_summary"]
+__all__ = ["grid", "print_plan", "print_summary", "say"]
 
 _STYLES = {"fail": "bold red", "undecided": "yellow", "not_tested": "dim", "not_applicable": "dim", "pass": "green"}
 # With the word, so that the verdict shows without colour and at a glance.
@@ -59,12 +59,12 @@ def print_summary(audit: AuditResult, console: Console) -> None:
         for line in lines:
             parts = [f"{line.verdict:<14}", f"{line.gate:<{width}}", line.measured]
             parts += [f"n={line.n}" if line.n else "", f"limit {line.limit}" if line.limit else "", line.why]
-            _say(console, "  ".join(part for part in parts if part))
+            say(console, "  ".join(part for part in parts if part))
     for note in audit.result.notes:
-        _say(console, f"note: {_text(note)}")
+        say(console, f"note: {on_a_line(note)}")
     verdict = audit.result.verdict
     sentence = f"{VERDICTS[verdict]}: {headline(audit.result)}. Intervals: {how_sure(audit.result)}."
-    _say(console, sentence, _STYLES[verdict])
+    say(console, sentence, _STYLES[verdict])
 
 
 def print_plan(plan: Plan, console: Console, *, budget: float | None = None, max_requests: int | None = None) -> None:
@@ -88,13 +88,13 @@ def print_plan(plan: Plan, console: Console, *, budget: float | None = None, max
         cells = [*(f"{number:,}" for number in (*counts, probe.written)), computed]
         rows.append([name, *cells, _duration(probe.seconds) or ("a server's" if probe.served.requests else "")])
     heads = ["Probe", "Cases", "Requests", *(["Stored"] * stored), "Read", "Written", "Computed", "Time"]
-    _grid(heads, rows, console)
-    _grid(["Gate", "Rule", "Sees with 80 % power"], [[gate.id, gate.rule, gate.sees] for gate in plan.gates], console)
+    grid(heads, rows, console)
+    grid(["Gate", "Rule", "Sees with 80 % power"], [[gate.id, gate.rule, gate.sees] for gate in plan.gates], console)
     if plan.operating is not None:
         _print_operating(plan.operating, console)
     for line in (*_costs(plan), *_bounds(plan, budget, max_requests)):
-        _say(console, line)
-    _say(
+        say(console, line)
+    say(
         console,
         f"Gates: {len(plan.gates)}. Cases: {sum(probe.cases for probe in plan.probes):,}. Time: {_total(plan)}.",
         "bold",
@@ -110,8 +110,8 @@ def _print_operating(operating: Operating, console: Console) -> None:
 
     against, rest = operating.against, operating.unchanged
     known = "an honest one is expected to be" if against is None else "the baseline was"
-    _say(console, f"What this policy would do, {len(operating.designs)} of its gates counted:", "bold")
-    _say(
+    say(console, f"What this policy would do, {len(operating.designs)} of its gates counted:", "bold")
+    say(
         console,
         f"A model as good as {known}: blocked in {chance_of(rest.blocked)} of audits, undecided in "
         f"{chance_of(rest.undecided)}, passed in {chance_of(rest.passed)}."
@@ -127,11 +127,11 @@ def _print_operating(operating: Operating, console: Console) -> None:
             rows.append(["  the comparison with the baseline", *(chance_of(course.against[i]) for i in sizes)])
     if rows:
         points = [f"by {100 * size:g} point{'s' if size > 0.01 else ''}" for size in operating.regressions[0].sizes[1:]]
-        _grid(["Worse in this gate alone (blocked / let through)", *points], rows, console)
+        grid(["Worse in this gate alone (blocked / let through)", *points], rows, console)
     for line in operating.assumed:
-        _say(console, line)
+        say(console, line)
     if operating.left_out:
-        _say(console, f"Not counted: {'; '.join(f'{key}, {why}' for key, why in operating.left_out.items())}.")
+        say(console, f"Not counted: {'; '.join(f'{key}, {why}' for key, why in operating.left_out.items())}.")
 
 
 def _costs(plan: Plan) -> Iterator[str]:
@@ -185,14 +185,14 @@ def _bytes(number: float) -> str:
     return f"{number / _UNITS[unit]:.{1 if number < 10 * _UNITS[unit] else 0}f} {unit}"
 
 
-def _grid(heads: list[str], rows: list[list[str]], console: Console) -> None:
+def grid(heads: list[str], rows: list[list[str]], console: Console) -> None:
     """A table on a terminal; elsewhere lines with the cells at fixed places, never cut."""
-    clean = [[_text(cell) for cell in row] for row in rows]
+    clean = [[on_a_line(cell) for cell in row] for row in rows]
     if not console.is_terminal:
         widths = [max(map(len, column)) for column in zip(heads, *clean, strict=True)]
         for row in [heads, *clean]:
             cells = (f"{cell:<{width}}" for cell, width in zip(row, widths, strict=True))
-            _say(console, "  ".join(cells).rstrip())
+            say(console, "  ".join(cells).rstrip())
         return
     from rich.box import SIMPLE_HEAD
     from rich.table import Table
@@ -220,7 +220,7 @@ def _lines(audit: AuditResult) -> Iterator[_Line]:
             estimate = estimate_of(suite, gate)
             measured = str(said(estimate.value, estimate.low, estimate.high, gate.metric)) if estimate else ""
             n = f"{estimate.n}" if estimate else ""
-            yield _Line(str(gate.verdict), _text(gate.id), measured, n, limit_of(gate), _text(gate.why))
+            yield _Line(str(gate.verdict), on_a_line(gate.id), measured, n, limit_of(gate), on_a_line(gate.why))
 
 
 def _folded(lines: list[_Line]) -> list[_Line]:
@@ -254,12 +254,9 @@ def _print_table(lines: list[_Line], console: Console) -> None:
     console.print(table)
     for line in lines if not room_for_reasons else ():
         if line.verdict != "pass":
-            _say(console, f"{_SIGNS[line.verdict]} {line.gate}: {line.why}", _STYLES[line.verdict])
+            say(console, f"{_SIGNS[line.verdict]} {line.gate}: {line.why}", _STYLES[line.verdict])
 
 
-def _say(console: Console, text: str, style: str = "") -> None:
+def say(console: Console, text: str, style: str = "") -> None:
+    """Prints a text as it is, whatever brackets stand in it, and never cut."""
     console.print(text, style=style or None, markup=False, highlight=False, soft_wrap=True, emoji=False)
-
-
-def _text(text: str) -> str:
-    return " ".join(visible(mask(text)).split())
