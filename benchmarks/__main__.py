@@ -4,7 +4,7 @@ python -m benchmarks [help] [shopworld] [demo] [scoring] [generation] [repeating
 
 `scoring` needs `pip install "shoplm-audit[bench]"`. Trainings have benchmarks of their own, which read what follows
 their name: plain_training, private_training, e2e, sentiment, leakage, faithfulness, bias, stereotypes, detection,
-fake_reviews, policy, coverage, stopping, reporting.
+fake_reviews, policy, beside, coverage, stopping, reporting.
 """
 
 import os
@@ -67,7 +67,7 @@ ALL: dict[str, Callable[[], None]] = {
 
 OWN = (
     *("plain_training", "private_training", "e2e", "sentiment", "leakage", "faithfulness"),
-    *("bias", "stereotypes", "detection", "fake_reviews", "policy", "coverage", "stopping", "reporting"),
+    *("bias", "stereotypes", "detection", "fake_reviews", "policy", "beside", "coverage", "stopping", "reporting"),
 )
 
 
